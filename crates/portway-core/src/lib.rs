@@ -1,0 +1,16 @@
+//! The words every other crate shares: ids, errors and their one status table, diagnostics,
+//! limits and the clock.
+//!
+//! Must hold: nothing here does I/O, blocks, or knows a protocol's bytes.
+//! Never: depends on another Portway crate.
+
+pub mod clock;
+pub mod diagnostic;
+pub mod error;
+pub mod ids;
+pub mod limits;
+
+pub use clock::{Clock, Mono};
+pub use diagnostic::{Diagnostic, Diagnostics, Severity, Span};
+pub use error::{Code, ProxyError, Retry, Side};
+pub use ids::{ListenerId, RouteId, TargetId, UpstreamId};

@@ -1,0 +1,65 @@
+//! Every default number, with its unit and its reason. A number that a user can set is the default
+//! of a config key; the others are what keeps one peer from using up what all share.
+
+use std::time::Duration;
+
+/// Whole request head, bytes. nginx allows 32 KiB (4 × 8 KiB), HAProxy 16 KiB, Envoy 60 KiB; tokens
+/// and cookies grow, so the most generous of them.
+pub const HEADER_BYTES_MAX: usize = 64 * 1024;
+/// Header fields of one message. Browsers send about 20; the rest is abuse or a loop.
+pub const HEADERS_MAX: usize = 100;
+/// Request target, bytes. RFC 9112, section 3, asks for at least 8000.
+pub const TARGET_BYTES_MAX: usize = 16 * 1024;
+/// Request body, bytes, unless the listener or route says otherwise.
+pub const REQUEST_BODY_BYTES_MAX: u64 = 10 * 1024 * 1024;
+/// Chunk-size line, bytes, with its CRLF: 16 hex digits and no extension.
+pub const CHUNK_LINE_BYTES_MAX: usize = 18;
+/// Trailer section, bytes.
+pub const TRAILER_BYTES_MAX: usize = 8 * 1024;
+/// Reply head from a target, bytes. Targets are trusted more than clients, yet not without end.
+pub const REPLY_HEADER_BYTES_MAX: usize = 128 * 1024;
+/// Informational (1xx) replies in front of one final reply. More is a loop.
+pub const INFORMATIONAL_MAX: u32 = 16;
+
+/// First read of a head, bytes: most heads fit; one read call is enough.
+pub const READ_BYTES: usize = 8 * 1024;
+/// Read of a body, bytes. Larger reads save system calls until the buffer leaves the L2 cache.
+pub const BODY_READ_BYTES: usize = 64 * 1024;
+/// Rest of an unread request body that is read and thrown away to keep the connection, bytes.
+/// More is cheaper to pay with a new connection.
+pub const DRAIN_BYTES_MAX: u64 = 64 * 1024;
+/// Request body kept so that a retry can send it again, bytes.
+pub const RETRY_BUFFER_BYTES_MAX: usize = 64 * 1024;
+/// Body of a mirrored request, bytes; a larger one is not mirrored.
+pub const MIRROR_BUFFER_BYTES_MAX: usize = 64 * 1024;
+/// Mirrored requests on their way at once per worker; more are dropped and counted.
+pub const MIRRORS_IN_FLIGHT_MAX: usize = 256;
+
+/// Request head complete by then (slow clients, CVE-2007-6750).
+pub const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+/// Whole request, head and body.
+pub const READ_TIMEOUT: Duration = Duration::from_secs(30);
+/// No progress while writing a reply.
+pub const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
+/// Keep-alive connection without a request.
+pub const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
+/// After SIGTERM: what still runs by then is cut.
+pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(30);
+/// Connecting to a target.
+pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+/// From the last request byte to the reply's head.
+pub const RESPONSE_HEADER_TIMEOUT: Duration = Duration::from_secs(15);
+/// One exchange with an upstream, all its tries and the reply's body: a bound, not a goal.
+pub const UPSTREAM_REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+/// Pooled upstream connection unused. Below the 75 s after which nginx closes its side.
+pub const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(60);
+/// Pooled connections per target and worker.
+pub const POOL_IDLE_MAX: usize = 128;
+
+/// Connections open at once per listener.
+pub const CONNECTIONS_MAX: usize = 50_000;
+/// Keys of one rate limit. At 16 bytes and more a key, 65,536 of them stay near 2 MiB.
+pub const RATE_LIMIT_KEYS_MAX: usize = 65_536;
+
+/// The width of a timer wheel's slot: timeouts are late by at most this much.
+pub const TIMER_TICK: Duration = Duration::from_millis(10);
