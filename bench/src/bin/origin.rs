@@ -1,0 +1,106 @@
+//! The fixed backend of the side-by-side harness: answers every request head with the same bytes.
+//!
+//! Must hold: it costs so little that the proxy under test is what limits a run, and it gives every
+//! proxy the same answers: 128 bytes, or 1 MiB for targets starting with `/big`.
+//! It never reads a request body, never parses more than the start of the request line, and never
+//! closes a connection first. Not a web server: loopback only.
+//!
+//! Usage: `origin PORT`
+
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::process::ExitCode;
+
+use memchr::memmem;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+
+const SMALL_BODY_BYTES: usize = 128;
+const BIG_BODY_BYTES: usize = 1 << 20;
+/// More than 64 pipelined request heads of a proxy fit; a longer head closes the connection.
+const READ_BUFFER_BYTES: usize = 16 * 1024;
+
+struct Answers {
+    small: Vec<u8>,
+    big: Vec<u8>,
+}
+
+impl Answers {
+    fn new() -> Answers {
+        Answers {
+            small: answer(SMALL_BODY_BYTES),
+            big: answer(BIG_BODY_BYTES),
+        }
+    }
+
+    /// The whole reply to a request head.
+    fn pick(&self, head: &[u8]) -> &[u8] {
+        if head.starts_with(b"GET /big") {
+            &self.big
+        } else {
+            &self.small
+        }
+    }
+}
+
+fn answer(body_bytes: usize) -> Vec<u8> {
+    let mut bytes = format!(
+        "HTTP/1.1 200 OK\r\nContent-Type: application/octet-stream\r\nContent-Length: {body_bytes}\r\n\r\n"
+    )
+    .into_bytes();
+    bytes.resize(bytes.len() + body_bytes, b'x');
+    bytes
+}
+
+async fn serve(mut client: TcpStream, answers: &'static Answers) -> io::Result<()> {
+    client.set_nodelay(true)?;
+    let mut buffer = vec![0_u8; READ_BUFFER_BYTES];
+    let mut filled = 0;
+    loop {
+        if filled == buffer.len() {
+            return Ok(()); // a head that does not fit is no benchmark request
+        }
+        let read = client.read(&mut buffer[filled..]).await?;
+        if read == 0 {
+            return Ok(());
+        }
+        filled += read;
+        let mut start = 0;
+        while let Some(end) = memmem::find(&buffer[start..filled], b"\r\n\r\n") {
+            client.write_all(answers.pick(&buffer[start..])).await?;
+            start += end + 4;
+        }
+        buffer.copy_within(start..filled, 0);
+        filled -= start;
+    }
+}
+
+async fn accept_all(port: u16) -> io::Result<()> {
+    let answers: &'static Answers = Box::leak(Box::new(Answers::new()));
+    let listener = TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, port))).await?;
+    let mut connections = JoinSet::new();
+    loop {
+        let (client, _) = listener.accept().await?;
+        connections.spawn(serve(client, answers));
+        while connections.try_join_next().is_some() {}
+    }
+}
+
+fn main() -> ExitCode {
+    let Some(port) = std::env::args().nth(1).and_then(|text| text.parse().ok()) else {
+        eprintln!("usage: origin PORT");
+        return ExitCode::from(1);
+    };
+    let served = tokio::runtime::Builder::new_current_thread()
+        .enable_io()
+        .build()
+        .and_then(|runtime| runtime.block_on(accept_all(port)));
+    match served {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("origin: port {port}: {error}");
+            ExitCode::from(2)
+        }
+    }
+}
