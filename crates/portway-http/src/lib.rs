@@ -1,1 +1,18 @@
-//! (being built)
+//! HTTP as the gateway sees it: the [`Exchange`], its [`Body`] and [`Reply`], the HTTP/1 codec, and
+//! the hygiene that every message goes through once, on entry.
+//!
+//! Must hold: after the head is read there is one canonical host, one canonical path and one body
+//! length; everything later uses those. Bytes of a head are never forwarded: heads are re-serialized.
+//! Never: routes, picks targets, or knows a policy.
+
+pub mod body;
+pub mod exchange;
+pub mod h1;
+pub mod hygiene;
+pub mod reply;
+pub mod request;
+
+pub use body::{Body, BodyLength, BodyStream, Frame};
+pub use exchange::{ClientSide, Exchange, Notes, Protocol, RequestId};
+pub use reply::Reply;
+pub use request::{Form, Request};

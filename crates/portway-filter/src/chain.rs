@@ -1,0 +1,97 @@
+//! A route's filters in the order they run.
+//!
+//! Must hold: requests pass by phase, then in config order; replies pass in the reverse order, so a
+//! filter that saw the request earlier sees the reply later, except [`Phase::SecurityHeaders`], which
+//! comes last by its reason.
+
+use std::sync::Arc;
+
+use portway_http::{Exchange, Reply};
+
+use crate::{Filter, Flow, Hooks, Phase};
+
+/// A filter with what its place is decided by.
+#[derive(Clone)]
+pub struct Entry {
+    /// The filter's name in the config.
+    pub name: &'static str,
+    /// Its phase.
+    pub phase: Phase,
+    /// A hash of its kind, place and config: a reload keeps the filter (and its state) while it stays.
+    pub fingerprint: u64,
+    /// The filter.
+    pub filter: Arc<dyn Filter>,
+}
+
+/// The filters of one route.
+#[derive(Clone, Default)]
+pub struct Chain {
+    entries: Vec<Entry>,
+    request: Box<[Arc<dyn Filter>]>,
+    response: Box<[Arc<dyn Filter>]>,
+}
+
+impl Chain {
+    /// Orders the filters. Entries come in config order, global ones first.
+    #[must_use]
+    pub fn new(mut entries: Vec<Entry>) -> Chain {
+        entries.sort_by_key(|e| e.phase); // stable: config order inside a phase
+        let request = entries
+            .iter()
+            .filter(|e| e.filter.hooks() != Hooks::Response)
+            .map(|e| Arc::clone(&e.filter))
+            .collect();
+        let last = |e: &&Entry| e.phase == Phase::SecurityHeaders;
+        let response = entries
+            .iter()
+            .rev()
+            .filter(|e| !last(e))
+            .chain(entries.iter().filter(last))
+            .filter(|e| e.filter.hooks() != Hooks::Request)
+            .map(|e| Arc::clone(&e.filter))
+            .collect();
+        Chain { entries, request, response }
+    }
+
+    /// The filters in request order, for `explain` and for a reload.
+    #[must_use]
+    pub fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+
+    /// Takes the place of each filter that `old` has with the same fingerprint, so that its state
+    /// (a limiter's counters) outlives a reload that did not change it.
+    #[must_use]
+    pub fn adopt(&self, old: &Chain) -> Chain {
+        let mut entries = self.entries.clone();
+        for entry in &mut entries {
+            if let Some(kept) = old.entries.iter().find(|o| o.fingerprint == entry.fingerprint) {
+                entry.filter = Arc::clone(&kept.filter);
+            }
+        }
+        Chain::new(entries)
+    }
+
+    /// Runs the request hooks until one stops.
+    pub async fn on_request(&self, exchange: &mut Exchange) -> Flow {
+        for filter in &self.request {
+            if let Flow::Stop(reply) = filter.on_request(exchange).get().await {
+                return Flow::Stop(reply);
+            }
+        }
+        Flow::Continue
+    }
+
+    /// Runs all response hooks.
+    pub async fn on_response(&self, exchange: &mut Exchange, reply: &mut Reply) {
+        for filter in &self.response {
+            filter.on_response(exchange, reply).get().await;
+        }
+    }
+}
+
+impl std::fmt::Debug for Chain {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_list().entries(self.entries.iter().map(|e| e.name)).finish()
+    }
+}

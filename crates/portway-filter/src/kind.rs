@@ -1,0 +1,85 @@
+//! What a filter looks like to the config compiler: its name, phase, schema, and the function that
+//! turns its checked config into the thing that runs.
+
+use std::sync::Arc;
+
+use portway_config::{Node, Schema};
+use portway_core::{Clock, Diagnostics, Span};
+use portway_telemetry::LogPolicy;
+
+use crate::{BreakerPolicy, Filter, Phase, RetryPolicy};
+
+/// Where a filter was written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// In `global_filters`.
+    Global,
+    /// In a route's `filters`.
+    Route,
+}
+
+/// A kind of filter.
+#[derive(Clone, Copy)]
+pub struct FilterKind {
+    /// Its name: config key, file, docs page and metric label.
+    pub name: &'static str,
+    /// One line of what it is for.
+    pub summary: &'static str,
+    /// When it runs.
+    pub phase: Phase,
+    /// Where it may be written; empty means both.
+    pub scopes: &'static [Scope],
+    /// The JSON schema of its config.
+    pub schema: fn() -> Schema,
+    /// Checks its config and makes it. `None` after an error was noted.
+    pub compile: fn(&Node, &mut Compile<'_>) -> Option<Built>,
+}
+
+/// What compiling a filter's config gives.
+pub enum Built {
+    /// Hooks to run.
+    Filter(Arc<dyn Filter>),
+    /// Policy for the forward step.
+    Retry(RetryPolicy),
+    /// Policy for the forward step.
+    Breaker(BreakerPolicy),
+    /// Policy for the access log.
+    Log(LogPolicy),
+    /// Policy for the metrics.
+    Metrics(MetricsPolicy),
+}
+
+/// What of an exchange is counted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MetricsPolicy {
+    /// Whether exchanges are counted at all.
+    pub enabled: bool,
+    /// The prefix of every metric's name.
+    pub namespace: Arc<str>,
+}
+
+/// What a filter's compile step can use.
+pub struct Compile<'a> {
+    /// Where problems go.
+    pub diagnostics: &'a mut Diagnostics,
+    /// Global or route.
+    pub scope: Scope,
+    /// The route's name; for a global filter `None`.
+    pub route: Option<&'a str>,
+    /// Where the filter's name stands.
+    pub span: &'a Span,
+    /// For filters that measure time between exchanges.
+    pub clock: &'a Clock,
+}
+
+impl Compile<'_> {
+    /// Notes an error at a place, with what to do about it.
+    pub fn error(&mut self, span: &Span, what: impl Into<String>, hint: impl Into<String>) {
+        self.diagnostics.error(span, what, hint);
+    }
+
+    /// Notes a warning at a place.
+    pub fn warn(&mut self, span: &Span, what: impl Into<String>, hint: impl Into<String>) {
+        self.diagnostics.warn(span, what, hint);
+    }
+}

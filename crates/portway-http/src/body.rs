@@ -1,0 +1,114 @@
+//! A message's body: pulled frame by frame by whoever writes it, so that a slow writer slows its
+//! reader and nothing is buffered that nobody asked to buffer.
+//!
+//! Must hold: a frame of data is never empty; trailers come last; after `None` or an error the body
+//! is over. The ordinary bodies (none, one piece, an HTTP/1 connection's) need no allocation.
+
+use std::fmt;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::HeaderMap;
+use portway_core::ProxyError;
+
+use crate::h1;
+
+/// A piece of a body.
+#[derive(Debug)]
+pub enum Frame {
+    /// Octets; never empty.
+    Data(Bytes),
+    /// The trailer section; always last.
+    Trailers(HeaderMap),
+}
+
+/// What is known of a body's size before it is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BodyLength {
+    /// Exactly so many octets.
+    Exact(u64),
+    /// Only its end will tell.
+    Unknown,
+}
+
+/// What comes of polling a body.
+pub type PollFrame = Poll<Option<Result<Frame, ProxyError>>>;
+
+/// A body of another making: compressed, cached, read from a file.
+pub trait BodyStream {
+    /// The next frame; `None` at the end.
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> PollFrame;
+    /// What is known of the octets that are still to come.
+    fn length(&self) -> BodyLength;
+}
+
+/// A message's body.
+#[derive(Default)]
+pub enum Body {
+    /// No octets.
+    #[default]
+    Empty,
+    /// All octets at once.
+    Full(Bytes),
+    /// From an HTTP/1 connection.
+    H1(h1::Incoming),
+    /// Anything else.
+    Stream(Pin<Box<dyn BodyStream>>),
+}
+
+impl Body {
+    /// The next frame; `None` at the end.
+    pub fn poll_frame(&mut self, cx: &mut Context<'_>) -> PollFrame {
+        match self {
+            Body::Empty => Poll::Ready(None),
+            Body::Full(bytes) => {
+                let bytes = std::mem::take(bytes);
+                *self = Body::Empty;
+                Poll::Ready((!bytes.is_empty()).then_some(Ok(Frame::Data(bytes))))
+            }
+            Body::H1(incoming) => incoming.poll_frame(cx),
+            Body::Stream(stream) => stream.as_mut().poll_frame(cx),
+        }
+    }
+
+    /// The next frame; `None` at the end.
+    pub async fn frame(&mut self) -> Option<Result<Frame, ProxyError>> {
+        std::future::poll_fn(|cx| self.poll_frame(cx)).await
+    }
+
+    /// What is known of the octets that are still to come.
+    #[must_use]
+    pub fn length(&self) -> BodyLength {
+        match self {
+            Body::Empty => BodyLength::Exact(0),
+            Body::Full(bytes) => BodyLength::Exact(bytes.len() as u64),
+            Body::H1(incoming) => incoming.length(),
+            Body::Stream(stream) => stream.length(),
+        }
+    }
+
+    /// Whether it is certain that nothing more comes.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.length() == BodyLength::Exact(0)
+    }
+}
+
+impl From<&'static str> for Body {
+    fn from(text: &'static str) -> Body {
+        Body::Full(Bytes::from_static(text.as_bytes()))
+    }
+}
+
+impl From<Vec<u8>> for Body {
+    fn from(bytes: Vec<u8>) -> Body {
+        Body::Full(Bytes::from(bytes))
+    }
+}
+
+impl fmt::Debug for Body {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Body({:?})", self.length())
+    }
+}

@@ -1,0 +1,257 @@
+//! One request and its reply on their way through, whatever the protocol on either side.
+//!
+//! Must hold: what is here was checked on entry; filters and forward read it and never parse bytes
+//! again. An exchange is finished exactly once.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+
+use http::Extensions;
+use portway_core::{Code, ListenerId, Mono, ProxyError, RouteId, UpstreamId};
+
+use crate::{Body, Reply, Request};
+
+/// The protocol that the client speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// HTTP/1.0
+    Http10,
+    /// HTTP/1.1
+    Http11,
+    /// HTTP/2
+    Http2,
+}
+
+impl Protocol {
+    /// As the access log and `Via` write it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Protocol::Http10 => "HTTP/1.0",
+            Protocol::Http11 => "HTTP/1.1",
+            Protocol::Http2 => "HTTP/2",
+        }
+    }
+}
+
+/// Who sent the request, through which door.
+#[derive(Clone, Debug)]
+pub struct ClientSide {
+    /// The other end of the socket.
+    pub peer: SocketAddr,
+    /// The address that policies use: the peer's, or what trusted proxies said of it.
+    pub ip: IpAddr,
+    /// Whether the peer is one of the listener's trusted proxies.
+    pub trusted: bool,
+    /// Which listener accepted the connection.
+    pub listener: ListenerId,
+    /// The port the listener is bound to.
+    pub local_port: u16,
+    /// Whether the client's side is encrypted.
+    pub secure: bool,
+}
+
+impl ClientSide {
+    /// `https` or `http`.
+    #[must_use]
+    pub fn scheme(&self) -> &'static str {
+        if self.secure { "https" } else { "http" }
+    }
+}
+
+/// The id that ties log lines, replies and targets' own logs to one exchange. Kept in place: no
+/// allocation. At most 64 visible ASCII characters.
+#[derive(Clone, Copy)]
+pub struct RequestId {
+    length: u8,
+    bytes: [u8; RequestId::MAX],
+}
+
+impl RequestId {
+    /// The longest id taken over from a client, in bytes.
+    pub const MAX: usize = 64;
+
+    /// No id: the request_id filter is not in use.
+    pub const NONE: RequestId = RequestId { length: 0, bytes: [0; RequestId::MAX] };
+
+    /// Takes over an id that came with the request, if it is short and harmless.
+    #[must_use]
+    pub fn parse(value: &[u8]) -> Option<RequestId> {
+        let harmless = |b: &u8| b.is_ascii_alphanumeric() || b"-_.:+/=".contains(b);
+        if value.is_empty() || value.len() > RequestId::MAX || !value.iter().all(harmless) {
+            return None;
+        }
+        let mut bytes = [0; RequestId::MAX];
+        bytes[..value.len()].copy_from_slice(value);
+        Some(RequestId { length: value.len() as u8, bytes })
+    }
+
+    /// A version 7 UUID (RFC 9562, section 5.7) from wall time in milliseconds and 74 random bits.
+    #[must_use]
+    pub fn v7(unix_ms: u64, random: u128) -> RequestId {
+        let time = u128::from(unix_ms & 0xffff_ffff_ffff) << 80;
+        let value = time | (random & 0x0fff_3fff_ffff_ffff_ffff) | 0x7000_8000_0000_0000_0000;
+        const HEX: &[u8; 16] = b"0123456789abcdef";
+        let mut bytes = [0; RequestId::MAX];
+        let mut at = 0;
+        for (i, byte) in value.to_be_bytes().into_iter().enumerate() {
+            if matches!(i, 4 | 6 | 8 | 10) {
+                bytes[at] = b'-';
+                at += 1;
+            }
+            bytes[at] = HEX[usize::from(byte >> 4)];
+            bytes[at + 1] = HEX[usize::from(byte & 15)];
+            at += 2;
+        }
+        RequestId { length: at as u8, bytes }
+    }
+
+    /// The id; empty if there is none.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.bytes[..usize::from(self.length)]).unwrap_or_default()
+    }
+
+    /// Whether there is no id.
+    #[must_use]
+    pub fn is_none(&self) -> bool {
+        self.length == 0
+    }
+}
+
+impl std::fmt::Debug for RequestId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// What happened on the way, for the log, the metrics and the trace.
+#[derive(Debug, Default)]
+pub struct Notes {
+    /// Why the gateway answered by itself, or why the exchange broke.
+    pub code: Option<Code>,
+    /// What exactly, in words.
+    pub error: Option<Box<str>>,
+    /// Which upstream was chosen.
+    pub upstream: Option<UpstreamId>,
+    /// The address of the target of the last try.
+    pub target: Option<Arc<str>>,
+    /// Tries after the first.
+    pub retries: u8,
+    /// From the first try's start to the last reply head, nanoseconds.
+    pub upstream_ns: u64,
+    /// Octets of the request's body that were read.
+    pub bytes_in: u64,
+    /// Octets of the reply's body that were written to the client.
+    pub bytes_out: u64,
+}
+
+/// One request and its reply.
+#[derive(Debug)]
+pub struct Exchange {
+    /// The checked head. Filters may change it.
+    pub request: Request,
+    /// The request's body, read at most once.
+    pub body: Body,
+    /// Who sent it.
+    pub client: ClientSide,
+    /// Protocol of the client's side.
+    pub protocol: Protocol,
+    /// The id, once the request_id filter has set it.
+    pub request_id: RequestId,
+    /// The header that carries the id, if not the usual one.
+    pub request_id_header: Option<http::HeaderName>,
+    /// When the first byte of the head was seen.
+    pub started: Mono,
+    /// Wall time then, nanoseconds since the Unix epoch.
+    pub started_wall_ns: u64,
+    /// The request's head and body must be complete by then.
+    pub read_deadline: Mono,
+    /// The route, once found.
+    pub route: Option<RouteId>,
+    /// The caller, once an authentication filter has established it.
+    pub consumer: Option<Arc<str>>,
+    /// The most octets the request body may have; 0 for no limit. Lowered by body_limit.
+    pub body_bytes_max: u64,
+    /// What happened on the way.
+    pub notes: Notes,
+    /// Values that one filter leaves for another, by type.
+    pub extensions: Extensions,
+}
+
+impl Exchange {
+    /// An exchange with nothing in it, to be filled by a protocol's reader.
+    #[must_use]
+    pub fn blank() -> Exchange {
+        let nowhere = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
+        Exchange {
+            request: Request::blank(),
+            body: Body::Empty,
+            client: ClientSide {
+                peer: nowhere,
+                ip: nowhere.ip(),
+                trusted: false,
+                listener: ListenerId(0),
+                local_port: 0,
+                secure: false,
+            },
+            protocol: Protocol::Http11,
+            request_id: RequestId::NONE,
+            request_id_header: None,
+            started: Mono(0),
+            started_wall_ns: 0,
+            read_deadline: Mono::NEVER,
+            route: None,
+            consumer: None,
+            body_bytes_max: 0,
+            notes: Notes::default(),
+            extensions: Extensions::new(),
+        }
+    }
+
+    /// Forgets the last exchange but keeps its buffers.
+    pub fn clear(&mut self) {
+        self.request.clear();
+        self.body = Body::Empty;
+        self.request_id = RequestId::NONE;
+        self.request_id_header = None;
+        self.read_deadline = Mono::NEVER;
+        self.route = None;
+        self.consumer = None;
+        self.body_bytes_max = 0;
+        self.notes = Notes::default();
+        self.extensions.clear();
+    }
+
+    /// A reply made by the gateway for this exchange, noted as such.
+    pub fn problem(&mut self, error: ProxyError) -> Reply {
+        self.notes.code = Some(error.kind);
+        let reply = Reply::problem(&error, self);
+        self.notes.error = Some(error.to_string().into());
+        reply
+    }
+
+    /// The same, from a code and what exactly was wrong.
+    pub fn refuse(&mut self, code: Code, detail: &str) -> Reply {
+        self.problem(ProxyError::new(code, detail))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn makes_a_version_7_uuid() {
+        let id = RequestId::v7(0x0123_4567_89ab, u128::MAX);
+        assert_eq!(id.as_str(), "01234567-89ab-7fff-bfff-ffffffffffff");
+    }
+
+    #[test]
+    fn takes_over_only_harmless_ids() {
+        assert_eq!(RequestId::parse(b"abc-1").map(|i| i.as_str().to_owned()), Some("abc-1".into()));
+        assert!(RequestId::parse(b"").is_none());
+        assert!(RequestId::parse(b"a\"b").is_none());
+        assert!(RequestId::parse(&[b'a'; 65]).is_none());
+    }
+}
