@@ -63,3 +63,15 @@ pub const RATE_LIMIT_KEYS_MAX: usize = 65_536;
 
 /// The width of a timer wheel's slot: timeouts are late by at most this much.
 pub const TIMER_TICK: Duration = Duration::from_millis(10);
+
+/// A worker's access-log buffer is handed to the writer past this many bytes: about 100 records,
+/// so that one `write` call serves them all.
+pub const ACCESS_LOG_BUFFER_BYTES: usize = 32 * 1024;
+/// Buffers waiting for one output's writer. 256 of them bound its memory to about 8 MiB; past
+/// that, records are dropped and counted.
+pub const ACCESS_LOG_QUEUE_BUFFERS_MAX: usize = 256;
+/// One field of an access-log record, bytes; the rest of a longer one is cut. Keeps one client
+/// with a 64 KiB header from filling the disk at that size a request.
+pub const ACCESS_LOG_FIELD_BYTES_MAX: usize = 4 * 1024;
+/// After a failed write of the access log, the next try.
+pub const ACCESS_LOG_RETRY: Duration = Duration::from_secs(1);
