@@ -1,0 +1,155 @@
+"""Command line of the harness: options, order of scenarios, where results go."""
+
+import argparse
+import datetime
+import json
+import subprocess
+import sys
+
+from harness import machine, peers, report, scenarios
+from harness.arena import Arena
+from harness.paths import PAGE, PROJECT, RELEASE, RESULTS, TARGET, WORK
+from harness.process import StartError
+
+CONTESTANTS = ("nginx", "nginx-deb", "haproxy", "haproxy-deb", "envoy", "caddy",
+               "relay", "portway", "portway-full")
+SCENARIOS = ("small", "big", "latency", "idle", "reload", "syscalls", "micro")
+
+
+def options_of(arguments):
+    parser = argparse.ArgumentParser(
+        prog="bench/run",
+        description="Measures Portway, its peers and a raw relay side by side.",
+        epilog="Contestants: " + ", ".join(CONTESTANTS) + ". Scenarios: " + ", ".join(SCENARIOS) + ".",
+    )
+    parser.add_argument("--quick", action="store_true", help="2 rounds of 3 s instead of 5 of 6 s")
+    parser.add_argument("--rounds", type=int, help="interleaved rounds")
+    parser.add_argument("--seconds", type=int, help="seconds of load in a round")
+    parser.add_argument("--only", help="contestants, comma between")
+    parser.add_argument("--scenarios", help="scenarios, comma between")
+    parser.add_argument("--no-build", action="store_true", help="use the release binaries as they are")
+    parser.add_argument("--write", action="store_true",
+                        help="write docs/performance.md also after a quick or partial run")
+    parser.add_argument("--from", dest="stored", metavar="JSON",
+                        help="no run: make the page from stored results")
+    options = parser.parse_args(arguments)
+    options.rounds = options.rounds or (2 if options.quick else 5)
+    options.seconds = options.seconds or (3 if options.quick else 6)
+    options.complete = not (options.quick or options.only or options.scenarios)
+    options.only = chosen(parser, options.only, CONTESTANTS)
+    options.scenarios = chosen(parser, options.scenarios, SCENARIOS)
+    return options
+
+
+def chosen(parser, text, known):
+    if not text:
+        return list(known)
+    wanted = [name.strip() for name in text.split(",") if name.strip()]
+    unknown = [name for name in wanted if name not in known]
+    if unknown:
+        parser.error(f"unknown: {', '.join(unknown)}; known: {', '.join(known)}")
+    return [name for name in known if name in wanted]
+
+
+def say(text):
+    print(text, flush=True)
+
+
+def main(arguments):
+    options = options_of(arguments)
+    if options.stored:
+        with open(options.stored, encoding="utf-8") as stored:
+            results = json.load(stored)
+        write_page(results)
+        return 0
+    WORK.mkdir(parents=True, exist_ok=True)
+    if not options.no_build:
+        build(options)
+    try:
+        results = run(options)
+    except (LookupError, StartError) as error:
+        say(f"bench/run: {error}")
+        return 2
+    RESULTS.write_text(json.dumps(results, indent=1))
+    say("")
+    say(report.table(results))
+    say(f"results: {RESULTS}")
+    if options.complete or options.write:
+        write_page(results)
+    else:
+        say("a quick or partial run: docs/performance.md is left as it is (--write overrides)")
+    return 0
+
+
+def write_page(results):
+    PAGE.parent.mkdir(parents=True, exist_ok=True)
+    PAGE.write_text(report.page(results), encoding="utf-8")
+    say(f"wrote {PAGE.relative_to(PROJECT)}")
+
+
+def build(options):
+    """Release binaries; without `portway` in the run its crate is not built."""
+    packages = ["-p", "portway-bench"]
+    if any(name.startswith("portway") for name in options.only):
+        packages += ["-p", "portway"]
+    say("building release binaries")
+    command = ["cargo", "build", "--release", "--bins", "--target-dir", str(TARGET), *packages]
+    if subprocess.run(command, cwd=PROJECT).returncode != 0:
+        sys.exit("bench/run: the build failed")
+
+
+def run(options):
+    wrk = peers.find_wrk(say)
+    found, missing = peers.find(options.only, say)
+    names = [name for name in options.only if name not in missing]
+    results = {
+        "date": datetime.date.today().isoformat(),
+        "commit": commit(),
+        "options": {"rounds": options.rounds, "seconds": options.seconds, "complete": options.complete},
+        "machine": machine.facts(),
+        "versions": {name: peer.version for name, peer in found.items()},
+        "sources": {name: peers.describe(name) for name in found},
+        "missing": missing,
+        "scenarios": {},
+    }
+    arena = Arena(names, found, wrk, say)
+    try:
+        for scenario in options.scenarios:
+            say(f"scenario {scenario}")
+            outcome = one_scenario(scenario, arena, options, results)
+            if outcome is not None:
+                results["scenarios"][scenario] = outcome
+    finally:
+        arena.close()
+    results["left_out"] = arena.left_out
+    return results
+
+
+def one_scenario(scenario, arena, options, results):
+    if scenario == "small":
+        return scenarios.small(arena, options)
+    if scenario == "big":
+        return scenarios.big(arena, options)
+    if scenario == "idle":
+        return scenarios.idle(arena, options)
+    if scenario == "latency":
+        measured = results["scenarios"].get("small")
+        if not measured:
+            say("  skipped: half load is known only after scenario small")
+            return None
+        cpu_us = {name: scenarios.median_of(entry["rounds"], "cpu_us")
+                  for name, entry in measured["contestants"].items()}
+        return scenarios.latency(arena, options, cpu_us)
+    return None
+
+
+def commit():
+    """The commit of the project that was measured, `+` when the tree had changes."""
+    try:
+        head = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=PROJECT, check=True,
+                              capture_output=True, text=True).stdout.strip()
+        changed = subprocess.run(["git", "status", "--porcelain", "--untracked-files=no"],
+                                 cwd=PROJECT, check=True, capture_output=True, text=True).stdout
+    except (OSError, subprocess.SubprocessError):
+        return "unknown"
+    return head + ("+" if changed.strip() else "")

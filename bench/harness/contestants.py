@@ -1,0 +1,265 @@
+"""How each contestant is started: its configuration and command line, one worker, same work.
+
+Must hold: all proxy plain HTTP/1.1 with keep-alive on both sides and enough idle upstream
+connections for the load, without an access log; only `portway-full` also does policies. Peers are
+configured as their manuals advise for this work, so that no figure comes from a crippled peer.
+"""
+
+import dataclasses
+import textwrap
+
+from harness.paths import RELEASE, SHARED_MEMORY
+
+# Idle time on both sides: longer than any scenario, so that no timer closes what is measured.
+IDLE_SECONDS = 600
+# Above the 10,000 clients of the idle scenario.
+CLIENTS_MAX = 16000
+POOL = 256
+
+
+@dataclasses.dataclass
+class Started:
+    """What to run: the files are written before the command starts, in the contestant's folder."""
+
+    command: list
+    files: dict
+    env: dict
+    path: str = "/"
+    big_path: str = "/big"
+    log: str = ""
+
+
+def plan(name, peer, port, origin, admin):
+    """Files and command of the contestant `name`, listening on `port` before `origin`."""
+    makers = {
+        "nginx": nginx, "nginx-deb": nginx, "haproxy": haproxy, "haproxy-deb": haproxy,
+        "envoy": envoy, "caddy": caddy,
+    }
+    if name in makers:
+        command, files, env = makers[name](peer, port, origin)
+        return Started(command, files, {**peer.env, **env})
+    if name == "relay":
+        return Started([RELEASE / "relay", port, origin], {}, {})
+    if name == "portway":
+        return portway(portway_plain(port, origin, admin))
+    log = SHARED_MEMORY / f"portway-bench-{port}.log"
+    started = portway(portway_full(port, origin, admin, log))
+    started.path = "/api/v1/users/42"
+    started.big_path = "/big/file"
+    started.log = str(log)
+    return started
+
+
+def nginx(peer, port, origin):
+    text = f"""\
+        daemon off;
+        worker_processes 1;
+        pid nginx.pid;
+        error_log stderr crit;
+        events {{ worker_connections {CLIENTS_MAX}; }}
+        http {{
+            access_log off;
+            sendfile on;
+            tcp_nodelay on;
+            client_body_temp_path tmp_body;
+            proxy_temp_path tmp_proxy;
+            fastcgi_temp_path tmp_fastcgi;
+            uwsgi_temp_path tmp_uwsgi;
+            scgi_temp_path tmp_scgi;
+            keepalive_timeout {IDLE_SECONDS}s;
+            keepalive_requests 1000000000;
+            upstream origin {{
+                server 127.0.0.1:{origin};
+                keepalive {POOL};
+                keepalive_requests 1000000000;
+                keepalive_timeout {IDLE_SECONDS}s;
+            }}
+            server {{
+                listen 127.0.0.1:{port} backlog=4096;
+                location / {{
+                    proxy_pass http://origin;
+                    proxy_http_version 1.1;
+                    proxy_set_header Connection "";
+                    proxy_buffers 16 32k;
+                    proxy_buffer_size 16k;
+                    proxy_busy_buffers_size 128k;
+                    proxy_max_temp_file_size 0;
+                }}
+            }}
+        }}
+        """
+    command = [peer.binary, "-p", ".", "-c", "nginx.conf", "-e", "stderr"]
+    return command, {"nginx.conf": textwrap.dedent(text)}, {}
+
+
+def haproxy(peer, port, origin):
+    text = f"""\
+        global
+            nbthread 1
+            maxconn {CLIENTS_MAX}
+            no strict-limits
+        defaults
+            mode http
+            timeout connect 5s
+            timeout client {IDLE_SECONDS}s
+            timeout server {IDLE_SECONDS}s
+            timeout http-keep-alive {IDLE_SECONDS}s
+            option splice-auto
+            http-reuse always
+        frontend public
+            bind 127.0.0.1:{port} backlog 4096
+            default_backend origin
+        backend origin
+            server origin 127.0.0.1:{origin} pool-max-conn {POOL} pool-purge-delay {IDLE_SECONDS}s
+        """
+    command = [peer.binary, "-db", "-f", "haproxy.cfg"]
+    return command, {"haproxy.cfg": textwrap.dedent(text)}, {}
+
+
+def envoy(peer, port, origin):
+    text = f"""\
+        static_resources:
+          listeners:
+          - name: public
+            address: {{ socket_address: {{ address: 127.0.0.1, port_value: {port} }} }}
+            filter_chains:
+            - filters:
+              - name: envoy.filters.network.http_connection_manager
+                typed_config:
+                  "@type": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager
+                  stat_prefix: public
+                  codec_type: HTTP1
+                  generate_request_id: false
+                  common_http_protocol_options: {{ idle_timeout: {IDLE_SECONDS}s }}
+                  route_config:
+                    virtual_hosts:
+                    - name: all
+                      domains: ["*"]
+                      routes: [ {{ match: {{ prefix: "/" }}, route: {{ cluster: origin }} }} ]
+                  http_filters:
+                  - name: envoy.filters.http.router
+                    typed_config:
+                      "@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router
+                      suppress_envoy_headers: true
+          clusters:
+          - name: origin
+            type: STATIC
+            connect_timeout: 5s
+            load_assignment:
+              cluster_name: origin
+              endpoints:
+              - lb_endpoints:
+                - endpoint: {{ address: {{ socket_address: {{ address: 127.0.0.1, port_value: {origin} }} }} }}
+        """
+    command = [
+        peer.binary, "-c", "envoy.yaml", "--concurrency", "1", "--use-dynamic-base-id",
+        "--disable-hot-restart", "--log-level", "error",
+    ]
+    return command, {"envoy.yaml": textwrap.dedent(text)}, {}
+
+
+def caddy(peer, port, origin):
+    text = f"""\
+        {{
+            admin off
+            auto_https off
+            persist_config off
+            log {{
+                level ERROR
+            }}
+            servers {{
+                protocols h1
+                timeouts {{
+                    idle {IDLE_SECONDS}s
+                }}
+            }}
+        }}
+        http://127.0.0.1:{port} {{
+            reverse_proxy 127.0.0.1:{origin} {{
+                transport http {{
+                    keepalive {IDLE_SECONDS}s
+                    keepalive_idle_conns {POOL}
+                    keepalive_idle_conns_per_host {POOL}
+                    compression off
+                }}
+            }}
+        }}
+        """
+    command = [peer.binary, "run", "--config", "Caddyfile", "--adapter", "caddyfile"]
+    # One core for Go, as for everyone; its files stay in the contestant's folder.
+    env = {"GOMAXPROCS": "1", "HOME": ".", "XDG_DATA_HOME": "data", "XDG_CONFIG_HOME": "config"}
+    return command, {"Caddyfile": textwrap.dedent(text)}, env
+
+
+def portway(text):
+    return Started([RELEASE / "portway", "run", "-c", "portway.yaml"], {"portway.yaml": text}, {})
+
+
+def portway_head(port, origin, admin):
+    return textwrap.dedent(f"""\
+        server:
+          host: 127.0.0.1
+          port: {port}
+          workers: 1
+          idle_timeout: {IDLE_SECONDS}s
+        admin:
+          bind: 127.0.0.1:{admin}
+        upstreams:
+          - name: origin
+            targets:
+              - {{ addr: "http://127.0.0.1:{origin}" }}
+            timeouts: {{ idle: {IDLE_SECONDS}s }}
+            pool: {{ max_idle_per_target: {POOL} }}
+        """)
+
+
+def portway_plain(port, origin, admin):
+    return portway_head(port, origin, admin) + textwrap.dedent("""\
+        routes:
+          - { name: all, prefix: /, upstream: origin }
+        """)
+
+
+def portway_full(port, origin, admin, log):
+    """The policy set of the goals; limits so high that every request passes."""
+    return portway_head(port, origin, admin) + textwrap.dedent(f"""\
+        routes:
+          - name: users
+            prefix: /api/v1/users
+            methods: [GET, POST]
+            upstream: origin
+            filters:
+              - rate_limit: {{ qps: 100000000, burst: 100000000 }}
+              - circuit_breaker: {{ threshold: 5, timeout: 30s }}
+          - {{ name: orders, prefix: /api/v1/orders, upstream: origin }}
+          - {{ name: users-v2, prefix: /api/v2/users, upstream: origin }}
+          - {{ name: item, path: "/items/{{id}}", upstream: origin }}
+          - {{ name: admin, hosts: [admin.example.com], prefix: /, upstream: origin }}
+          - {{ name: shop, hosts: ["*.shop.example.com"], prefix: /, upstream: origin }}
+          - name: big
+            prefix: /big
+            upstream: origin
+            filters:
+              - rate_limit: {{ qps: 100000000, burst: 100000000 }}
+              - circuit_breaker: {{ threshold: 5, timeout: 30s }}
+        global_filters:
+          - request_id: {{ header: X-Request-ID }}
+          - logging: {{ format: json, output: {log} }}
+          - metrics: {{ enabled: true, namespace: portway }}
+        """)
+
+
+def portway_reload(port, origin, admin, routes, generation):
+    """A document of `routes` routes; `/generation` says which document is live."""
+    lines = [portway_head(port, origin, admin), "routes:\n"]
+    lines.append("  - { name: all, prefix: /, upstream: origin }\n")
+    lines.append(
+        "  - { name: generation, path: /generation, "
+        f'respond: {{ status: 200, body: "{generation}" }} }}\n'
+    )
+    for index in range(routes - 2):
+        lines.append(
+            f"  - {{ name: r{index}, hosts: [h{index % 100}.example.com], "
+            f"prefix: /service{index}/v1, upstream: origin }}\n"
+        )
+    return "".join(lines)
