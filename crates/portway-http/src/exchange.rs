@@ -151,6 +151,8 @@ pub struct Notes {
 pub struct Exchange {
     /// The checked head. Filters may change it.
     pub request: Request,
+    /// The path for the target where a rewrite made it another one; empty otherwise.
+    pub target_path: String,
     /// The request's body, read at most once.
     pub body: Body,
     /// Who sent it.
@@ -186,6 +188,7 @@ impl Exchange {
         let nowhere = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
         Exchange {
             request: Request::blank(),
+            target_path: String::new(),
             body: Body::Empty,
             client: ClientSide {
                 peer: nowhere,
@@ -212,6 +215,7 @@ impl Exchange {
     /// Forgets the last exchange but keeps its buffers.
     pub fn clear(&mut self) {
         self.request.clear();
+        self.target_path.clear();
         self.body = Body::Empty;
         self.request_id = RequestId::NONE;
         self.request_id_header = None;

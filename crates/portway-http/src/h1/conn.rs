@@ -1,0 +1,419 @@
+//! One HTTP/1 connection, to a client or to a target: its socket, its buffers, and how far the
+//! current message's body has been read.
+//!
+//! Must hold: used by one task of one thread; a borrow never outlives a poll. While a connection idles
+//! it holds no buffer: buffers go back to the worker's pool.
+
+use std::cell::RefCell;
+use std::future::Future;
+use std::io::{self, IoSlice};
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+
+use bytes::{Buf, Bytes, BytesMut};
+use portway_core::{Code, ProxyError, limits};
+use tokio::io::{AsyncReadExt, AsyncWrite};
+use tokio::net::TcpStream;
+
+use super::chunked::Chunks;
+
+/// The transport under a connection.
+#[derive(Debug)]
+pub enum Io {
+    /// Plain TCP.
+    Tcp(TcpStream),
+}
+
+/// Which side of the gateway a connection is on: decides whose fault a broken one is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// To a client.
+    Client,
+    /// To a target.
+    Target,
+}
+
+/// How the body that is being read ends.
+#[derive(Debug)]
+pub(super) enum Decoder {
+    /// It is over, or there is none.
+    Done,
+    /// After so many more octets.
+    Length(u64),
+    /// By its last chunk.
+    Chunked(Chunks),
+    /// With the connection.
+    Close,
+}
+
+/// Read and write buffers, at rest in the worker's pool while no connection needs them.
+#[derive(Debug, Default)]
+struct Buffers {
+    read: BytesMut,
+    out: Vec<u8>,
+}
+
+/// A worker's buffers that no connection is using.
+#[derive(Clone, Debug, Default)]
+pub struct BufferPool(Rc<RefCell<Vec<Buffers>>>);
+
+impl BufferPool {
+    /// So many are kept; more are freed.
+    const KEPT_MAX: usize = 256;
+    /// A larger write buffer is freed rather than kept.
+    const OUT_BYTES_KEPT: usize = 32 * 1024;
+
+    fn take(&self) -> Buffers {
+        self.0.borrow_mut().pop().unwrap_or_default()
+    }
+
+    fn give(&self, buffers: Buffers) {
+        let mut kept = self.0.borrow_mut();
+        if kept.len() < BufferPool::KEPT_MAX && buffers.out.capacity() <= BufferPool::OUT_BYTES_KEPT {
+            kept.push(buffers);
+        }
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct State {
+    io: Io,
+    role: Role,
+    pool: BufferPool,
+    /// What has arrived and not been used.
+    pub(super) read: BytesMut,
+    /// How far `read` was searched for the end of a head.
+    pub(super) scanned: usize,
+    /// Small things to write: heads, chunk sizes, small bodies.
+    pub(super) out: Vec<u8>,
+    out_written: usize,
+    /// One large piece to write after `out`.
+    data: Bytes,
+    /// CRLF follows `data`.
+    chunk_end: bool,
+    eof: bool,
+    has_buffers: bool,
+    pub(super) decoder: Decoder,
+    /// The most octets the body may have; 0 for no limit.
+    pub(super) body_bytes_max: u64,
+    /// Octets of the body handed out so far.
+    pub(super) body_bytes: u64,
+    /// The client waits for `100 Continue` before it sends its body.
+    pub(super) expects_continue: bool,
+    /// Whether the connection can carry another message after this one.
+    pub(super) reusable: bool,
+}
+
+/// A handle to a connection; clones are the same connection.
+#[derive(Clone, Debug)]
+pub struct Conn(pub(super) Rc<RefCell<State>>);
+
+/// Data up to this size is copied behind the head: one buffer is cheaper to write than two.
+const COPY_BYTES_MAX: usize = 4 * 1024;
+
+impl Conn {
+    /// A fresh connection.
+    #[must_use]
+    pub fn new(io: Io, role: Role, pool: &BufferPool) -> Conn {
+        Conn(Rc::new(RefCell::new(State {
+            io,
+            role,
+            pool: pool.clone(),
+            read: BytesMut::new(),
+            scanned: 0,
+            out: Vec::new(),
+            out_written: 0,
+            data: Bytes::new(),
+            chunk_end: false,
+            eof: false,
+            has_buffers: false,
+            decoder: Decoder::Done,
+            body_bytes_max: 0,
+            body_bytes: 0,
+            expects_continue: false,
+            reusable: true,
+        })))
+    }
+
+    /// Ready when there is something to read (or the peer closed), without holding a buffer.
+    pub fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut state = self.0.borrow_mut();
+        if !state.read.is_empty() || state.eof {
+            return Poll::Ready(());
+        }
+        state.rest();
+        let Io::Tcp(stream) = &state.io;
+        stream.poll_read_ready(cx).map(|_| ())
+    }
+
+    /// Ready when the peer has gone away. Bytes that come early (a pipelined request) are kept, up to
+    /// the size of one head; past that their sender has to wait.
+    pub fn poll_gone(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut state = self.0.borrow_mut();
+        while state.read.len() < limits::READ_BYTES {
+            if state.eof {
+                return Poll::Ready(());
+            }
+            match ready!(state.poll_fill(cx, limits::READ_BYTES)) {
+                Ok(0) | Err(_) => return Poll::Ready(()),
+                Ok(_) => {}
+            }
+        }
+        Poll::Pending
+    }
+
+    /// Whether an idle pooled connection is still usable: open, and silent. A byte that nobody asked
+    /// for would be taken for the next reply (response desynchronization).
+    #[must_use]
+    pub fn is_quiet(&self) -> bool {
+        let mut state = self.0.borrow_mut();
+        if !state.reusable || state.eof || !state.read.is_empty() {
+            return false;
+        }
+        let mut cx = Context::from_waker(std::task::Waker::noop());
+        let Io::Tcp(stream) = &state.io;
+        if stream.poll_read_ready(&mut cx).is_pending() {
+            return true;
+        }
+        let quiet = state.poll_fill(&mut cx, 1).is_pending();
+        state.rest();
+        quiet
+    }
+
+    /// Whether bytes of a next message have already arrived.
+    #[must_use]
+    pub fn has_early_bytes(&self) -> bool {
+        !self.0.borrow().read.is_empty()
+    }
+
+    /// Whether the peer has closed its side.
+    #[must_use]
+    pub fn is_eof(&self) -> bool {
+        self.0.borrow().eof
+    }
+
+    /// Whether the current message's body has been read to its end.
+    #[must_use]
+    pub fn body_is_done(&self) -> bool {
+        matches!(self.0.borrow().decoder, Decoder::Done)
+    }
+
+    /// Octets of the current message's body that were read.
+    #[must_use]
+    pub fn body_bytes(&self) -> u64 {
+        self.0.borrow().body_bytes
+    }
+
+    /// Lowers (or sets) the most octets the current body may have; 0 for no limit.
+    pub fn limit_body(&self, bytes_max: u64) {
+        self.0.borrow_mut().body_bytes_max = bytes_max;
+    }
+
+    /// Whether the client still waits for `100 Continue`.
+    #[must_use]
+    pub fn expects_continue(&self) -> bool {
+        self.0.borrow().expects_continue
+    }
+
+    /// Whether another message may follow on this connection.
+    #[must_use]
+    pub fn is_reusable(&self) -> bool {
+        let state = self.0.borrow();
+        state.reusable && !state.eof && matches!(state.decoder, Decoder::Done)
+    }
+
+    /// No further message on this connection.
+    pub fn set_unusable(&self) {
+        self.0.borrow_mut().reusable = false;
+    }
+
+    /// Whether anything waits to be written.
+    #[must_use]
+    pub fn has_unwritten(&self) -> bool {
+        let state = self.0.borrow();
+        state.out.len() > state.out_written || !state.data.is_empty()
+    }
+
+    /// Gives the buffers back while nothing is in them.
+    pub fn rest(&self) {
+        self.0.borrow_mut().rest();
+    }
+
+    /// Queues bytes behind what is already queued by letting `write` append them.
+    pub fn queue(&self, write: impl FnOnce(&mut Vec<u8>)) {
+        let mut state = self.0.borrow_mut();
+        state.wake_buffers();
+        debug_assert!(state.data.is_empty(), "flush before more is queued");
+        write(&mut state.out);
+    }
+
+    /// Queues a body's octets.
+    pub(super) fn queue_data(&self, data: Bytes) {
+        let mut state = self.0.borrow_mut();
+        state.wake_buffers();
+        debug_assert!(state.data.is_empty(), "flush before more is queued");
+        if data.len() <= COPY_BYTES_MAX {
+            state.out.extend_from_slice(&data);
+        } else {
+            state.data = data;
+        }
+    }
+
+    /// Queues a chunk's octets and the CRLF behind them.
+    pub(super) fn queue_chunk(&self, data: Bytes) {
+        self.queue_data(data);
+        let mut state = self.0.borrow_mut();
+        if state.data.is_empty() {
+            state.out.extend_from_slice(b"\r\n");
+        } else {
+            state.chunk_end = true;
+        }
+    }
+
+    /// Writes what is queued.
+    pub fn poll_flush(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.0.borrow_mut().poll_flush(cx)
+    }
+
+    /// Ends our side of the connection: what was written still arrives, then FIN.
+    pub fn poll_shutdown(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut state = self.0.borrow_mut();
+        ready!(state.poll_flush(cx))?;
+        let Io::Tcp(stream) = &mut state.io;
+        Pin::new(stream).poll_shutdown(cx)
+    }
+
+    /// Makes closing send RST instead of FIN, so that the peer cannot take a cut-off message for a
+    /// whole one.
+    pub fn abort(&self) {
+        let mut state = self.0.borrow_mut();
+        state.reusable = false;
+        let Io::Tcp(stream) = &state.io;
+        // A socket that is already gone needs no reset.
+        let _ = stream.set_zero_linger();
+    }
+
+    /// Reads and throws away what comes, up to so many octets; ready with whether the peer closed.
+    pub fn poll_discard(&self, cx: &mut Context<'_>, left: &mut u64) -> Poll<bool> {
+        let mut state = self.0.borrow_mut();
+        loop {
+            let have = state.read.len() as u64;
+            *left = left.saturating_sub(have);
+            state.read.clear();
+            if *left == 0 || state.eof {
+                return Poll::Ready(state.eof);
+            }
+            match ready!(state.poll_fill(cx, limits::READ_BYTES)) {
+                Ok(0) | Err(_) => return Poll::Ready(true),
+                Ok(_) => {}
+            }
+        }
+    }
+}
+
+impl State {
+    pub(super) fn wake_buffers(&mut self) {
+        if !self.has_buffers {
+            let buffers = self.pool.take();
+            self.read = buffers.read;
+            self.out = buffers.out;
+            self.has_buffers = true;
+        }
+    }
+
+    fn rest(&mut self) {
+        let idle = self.read.is_empty() && self.out.len() == self.out_written && self.data.is_empty();
+        if self.has_buffers && idle {
+            self.out.clear();
+            self.out_written = 0;
+            self.has_buffers = false;
+            let buffers = Buffers {
+                read: std::mem::take(&mut self.read),
+                out: std::mem::take(&mut self.out),
+            };
+            self.pool.give(buffers);
+        }
+    }
+
+    /// Reads once; 0 octets means that the peer closed.
+    pub(super) fn poll_fill(&mut self, cx: &mut Context<'_>, want: usize) -> Poll<io::Result<usize>> {
+        self.wake_buffers();
+        let spare = self.read.capacity() - self.read.len();
+        if spare < want.div_ceil(2) {
+            self.read.reserve(want);
+        }
+        let Io::Tcp(stream) = &mut self.io;
+        let read = ready!(pin!(stream.read_buf(&mut self.read)).poll(cx));
+        if !matches!(read, Ok(n) if n > 0) {
+            self.eof = true;
+        }
+        Poll::Ready(read)
+    }
+
+    pub(super) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        loop {
+            let out = &self.out[self.out_written..];
+            if out.is_empty() && self.data.is_empty() {
+                self.out.clear();
+                self.out_written = 0;
+                return Poll::Ready(Ok(()));
+            }
+            let Io::Tcp(stream) = &mut self.io;
+            let stream = Pin::new(stream);
+            let written = if self.data.is_empty() {
+                ready!(stream.poll_write(cx, out))
+            } else {
+                let end: &[u8] = if self.chunk_end { b"\r\n" } else { b"" };
+                let all = [IoSlice::new(out), IoSlice::new(&self.data), IoSlice::new(end)];
+                ready!(stream.poll_write_vectored(cx, &all))
+            };
+            match written {
+                Ok(0) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                Ok(n) => {
+                    let of_out = n.min(self.out.len() - self.out_written);
+                    self.out_written += of_out;
+                    self.finish_data(n - of_out);
+                }
+                Err(error) => {
+                    self.reusable = false;
+                    return Poll::Ready(Err(error));
+                }
+            }
+        }
+    }
+
+    /// So many octets of `data` and the CRLF behind it were written.
+    fn finish_data(&mut self, written: usize) {
+        let of_data = written.min(self.data.len());
+        self.data.advance(of_data);
+        if self.chunk_end && self.data.is_empty() {
+            // What is left of the CRLF goes out like any small thing.
+            self.chunk_end = false;
+            self.out.clear();
+            self.out_written = 0;
+            self.out.extend_from_slice(&b"\r\n"[written - of_data..]);
+        }
+    }
+
+    /// The peer closed or broke the connection in the middle of a message.
+    pub(super) fn broken(&self, source: Option<io::Error>) -> ProxyError {
+        let error = match self.role {
+            Role::Client => ProxyError::new(Code::ClientGone, "the client closed the connection"),
+            Role::Target => ProxyError::new(Code::UpstreamReset, "the target closed the connection"),
+        };
+        match source {
+            Some(source) => error.with_source(source),
+            None => error,
+        }
+    }
+
+    /// The peer sent something that is not HTTP.
+    pub(super) fn malformed(&self, detail: &'static str) -> ProxyError {
+        let code = match self.role {
+            Role::Client => Code::BadRequest,
+            Role::Target => Code::UpstreamBadReply,
+        };
+        ProxyError::new(code, detail)
+    }
+}

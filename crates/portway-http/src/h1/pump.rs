@@ -1,0 +1,159 @@
+//! Sending a request's body to a target, frame by frame, while its reply is being waited for or even
+//! read.
+//!
+//! Must hold: exactly the framing announced in the head; what was sent is kept for a retry only as long
+//! as it fits the limit given. The head queued before goes out together with the first octets.
+
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use http::HeaderMap;
+use portway_core::{Code, ProxyError};
+
+use super::chunked;
+use super::conn::Conn;
+use super::serialize;
+use crate::body::{Body, Frame};
+use crate::hygiene::framing::Framing;
+
+/// A request's body on its way to a target.
+pub struct Pump {
+    conn: Conn,
+    body: Body,
+    framing: Framing,
+    /// Sent again before the rest of the body is read.
+    replay: Vec<Bytes>,
+    replayed: usize,
+    /// What was sent, for another try; `None` once it was more than may be kept.
+    kept: Option<Vec<Bytes>>,
+    keep_bytes_left: usize,
+    trailers: Option<HeaderMap>,
+    ended: bool,
+    /// Octets of the body are queued on the connection.
+    unflushed: bool,
+}
+
+/// What is left of a body after a try, for the next one.
+pub struct Unsent {
+    /// Octets that were read and must be sent again first.
+    pub replay: Vec<Bytes>,
+    /// What was not read yet.
+    pub rest: Body,
+}
+
+impl Pump {
+    /// Sends `unsent` on `conn` as `framing` says; keeps up to so many octets for another try.
+    #[must_use]
+    pub fn new(conn: Conn, unsent: Unsent, framing: Framing, keep_bytes_max: usize) -> Pump {
+        Pump {
+            conn,
+            body: unsent.rest,
+            framing,
+            kept: Some(Vec::new()),
+            keep_bytes_left: keep_bytes_max,
+            replay: unsent.replay,
+            replayed: 0,
+            trailers: None,
+            ended: false,
+            unflushed: false,
+        }
+    }
+
+    /// Ready when all is sent. An error of the client's side means that the request will never be
+    /// complete; an error of the target's side may still be followed by its reply.
+    pub fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ProxyError>> {
+        loop {
+            if self.unflushed {
+                ready!(self.poll_flush(cx))?;
+                self.unflushed = false;
+            }
+            if self.ended {
+                return Poll::Ready(Ok(()));
+            }
+            match self.poll_next(cx) {
+                Poll::Ready(Ok(Some(data))) => self.queue(data),
+                Poll::Ready(Ok(None)) => self.end(),
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Pending => {
+                    ready!(self.poll_flush(cx))?; // the head does not wait for the body
+                    return Poll::Pending;
+                }
+            }
+            self.unflushed = true;
+        }
+    }
+
+    fn poll_flush(&self, cx: &mut Context<'_>) -> Poll<Result<(), ProxyError>> {
+        self.conn.poll_flush(cx).map_err(|error| {
+            ProxyError::new(Code::UpstreamReset, "the target stopped reading the request").with_source(error)
+        })
+    }
+
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, ProxyError>> {
+        if let Some(data) = self.replay.get(self.replayed) {
+            self.replayed += 1;
+            return Poll::Ready(Ok(Some(data.clone())));
+        }
+        match ready!(self.body.poll_frame(cx)) {
+            Some(Ok(Frame::Data(data))) => {
+                self.keep(&data);
+                Poll::Ready(Ok(Some(data)))
+            }
+            Some(Ok(Frame::Trailers(trailers))) => {
+                self.trailers = Some(trailers);
+                Poll::Ready(Ok(None))
+            }
+            Some(Err(error)) => Poll::Ready(Err(error)),
+            None => Poll::Ready(Ok(None)),
+        }
+    }
+
+    fn keep(&mut self, data: &Bytes) {
+        match self.keep_bytes_left.checked_sub(data.len()) {
+            Some(left) => {
+                self.keep_bytes_left = left;
+                if let Some(kept) = &mut self.kept {
+                    kept.push(data.clone());
+                }
+            }
+            None => {
+                self.kept = None;
+                self.keep_bytes_left = 0;
+            }
+        }
+    }
+
+    fn queue(&mut self, data: Bytes) {
+        if self.framing == Framing::Chunked {
+            self.conn.queue(|out| chunked::write_size(out, data.len()));
+            self.conn.queue_chunk(data);
+        } else {
+            self.conn.queue_data(data);
+        }
+    }
+
+    fn end(&mut self) {
+        self.ended = true;
+        if self.framing == Framing::Chunked {
+            self.conn.queue(|out| serialize::last_chunk(out, self.trailers.as_ref()));
+        }
+    }
+
+    /// Takes the body back for another try; `None` if octets that were sent are no longer there.
+    #[must_use]
+    pub fn take_back(mut self) -> Option<Unsent> {
+        let mut replay = std::mem::take(&mut self.replay);
+        let kept = self.kept?;
+        replay.extend(kept);
+        if self.ended && self.trailers.is_some() {
+            return None; // trailers are not kept
+        }
+        Some(Unsent { replay, rest: self.body })
+    }
+
+    /// Whether all of the request has been handed to the socket.
+    #[must_use]
+    pub fn is_done(&self) -> bool {
+        self.ended && !self.unflushed
+    }
+}
