@@ -1,0 +1,127 @@
+//! `ewma`: the faster of two random targets, by peak-sensitive average latency and load, as in
+//! Finagle's and Linkerd's Peak EWMA.
+//!
+//! Must hold: a latency above the average replaces it at once, one below moves it slowly, and the
+//! average fades while a target is not used, so that a target once slow is asked again. A failure
+//! never makes a target look fast. Each worker learns for itself.
+
+use std::time::Duration;
+
+use portway_core::Mono;
+
+use crate::balancer::{Balancer, Outcome, TargetInfo, View, carry_over};
+use crate::choose::two_by_weight;
+use crate::random::weight_max;
+use crate::rng::Rng;
+
+/// After this time without use an average has faded to 1/e; Finagle's and Linkerd's default.
+pub const DECAY: Duration = Duration::from_secs(10);
+/// What a failed exchange counts as at least: more than an ordinary reply takes.
+pub const FAILURE_MIN: Duration = Duration::from_millis(100);
+/// What a failed exchange counts as at most, so that a target that failed long is asked again.
+pub const FAILURE_MAX: Duration = Duration::from_secs(30);
+/// The cost of a target that was never measured and is already being asked, in nanoseconds: one
+/// exchange at a time finds out how fast it is.
+const UNKNOWN_COST: f64 = 1e15;
+/// An average below this many nanoseconds has faded away: the target counts as never measured.
+const KNOWN_MIN: f64 = 1.0;
+/// The least that an exchange counts as, in nanoseconds: with a coarse clock it can seem to take no
+/// time, and must count as measured nevertheless.
+const MEASURED_MIN: f64 = 1_000.0;
+
+#[derive(Clone, Copy, Debug)]
+struct Average {
+    nanos: f64,
+    at: Mono,
+}
+
+const FRESH: Average = Average {
+    nanos: 0.0,
+    at: Mono(0),
+};
+
+/// See the module.
+pub struct Ewma {
+    rng: Rng,
+    weight_max: u32,
+    keys: Vec<u64>,
+    averages: Vec<Average>,
+}
+
+impl Ewma {
+    /// The same `seed` gives the same draws.
+    #[must_use]
+    pub fn new(targets: &[TargetInfo], seed: u64) -> Ewma {
+        let mut ewma = Ewma {
+            rng: Rng::new(seed),
+            weight_max: 0,
+            keys: Vec::new(),
+            averages: Vec::new(),
+        };
+        ewma.set_targets(targets);
+        ewma
+    }
+
+    /// Expected cost of one exchange more. Load counts per weight relative to the heaviest target;
+    /// weight alone does not change the cost of an idle target, because the draw is by weight
+    /// already.
+    #[inline]
+    fn cost(&self, view: &View<'_>, target: usize) -> f64 {
+        let average = self.averages.get(target).copied().unwrap_or(FRESH);
+        let nanos = average.nanos * remaining(view.now.since(average.at));
+        let active = f64::from(view.active(target as u32));
+        if nanos < KNOWN_MIN {
+            return if active > 0.0 {
+                UNKNOWN_COST + active
+            } else {
+                0.0
+            };
+        }
+        let weight = f64::from(view.weight(target as u32).max(1));
+        nanos * (1.0 + active * f64::from(self.weight_max) / weight)
+    }
+}
+
+/// The share of an average that is left after a time.
+#[inline]
+fn remaining(time: Duration) -> f64 {
+    const DECAY_NANOS: f64 = DECAY.as_nanos() as f64;
+    (-(time.as_nanos() as f64) / DECAY_NANOS).exp()
+}
+
+impl Balancer for Ewma {
+    fn pick(&mut self, view: &View<'_>, _hash: Option<u64>) -> Option<usize> {
+        let (first, second) = two_by_weight(view, &mut self.rng, self.weight_max)?;
+        Some(match second {
+            Some(second) if self.cost(view, second) < self.cost(view, first) => second,
+            _ => first,
+        })
+    }
+
+    fn done(&mut self, target: usize, outcome: Outcome, now: Mono) {
+        let Some(average) = self.averages.get_mut(target) else {
+            return;
+        };
+        let mut nanos = outcome.latency.as_nanos() as f64;
+        if !outcome.ok {
+            let punished = (average.nanos * 2.0)
+                .max(FAILURE_MIN.as_nanos() as f64)
+                .min(FAILURE_MAX.as_nanos() as f64);
+            nanos = nanos.max(punished);
+        }
+        let nanos = nanos.max(MEASURED_MIN);
+        let kept = remaining(now.since(average.at));
+        average.nanos = if nanos > average.nanos {
+            nanos
+        } else {
+            average.nanos * kept + nanos * (1.0 - kept)
+        };
+        average.at = now;
+    }
+
+    fn set_targets(&mut self, targets: &[TargetInfo]) {
+        self.averages = carry_over(&self.keys, &self.averages, targets, &FRESH);
+        self.keys = targets.iter().map(|t| t.key).collect();
+        self.weight_max = weight_max(targets);
+    }
+}

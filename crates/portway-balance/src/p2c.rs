@@ -1,0 +1,53 @@
+//! `p2c`: the less busy of two random targets (Mitzenmacher, "The Power of Two Choices in
+//! Randomized Load Balancing", 2001).
+//!
+//! Must hold: the two are drawn by weight and compared by exchanges under way per weight; on a tie
+//! the first drawn wins, so that an idle upstream still shares by weight. Cost does not grow with
+//! the number of targets.
+
+use crate::balancer::{Balancer, TargetInfo, View};
+use crate::choose::two_by_weight;
+use crate::random::weight_max;
+use crate::rng::Rng;
+
+/// See the module.
+pub struct P2c {
+    rng: Rng,
+    weight_max: u32,
+}
+
+impl P2c {
+    /// The same `seed` gives the same draws.
+    #[must_use]
+    pub fn new(targets: &[TargetInfo], seed: u64) -> P2c {
+        let mut p2c = P2c {
+            rng: Rng::new(seed),
+            weight_max: 0,
+        };
+        p2c.set_targets(targets);
+        p2c
+    }
+}
+
+impl Balancer for P2c {
+    fn pick(&mut self, view: &View<'_>, _hash: Option<u64>) -> Option<usize> {
+        let (first, second) = two_by_weight(view, &mut self.rng, self.weight_max)?;
+        Some(match second {
+            Some(second) if less_busy(view, second as u32, first as u32) => second,
+            _ => first,
+        })
+    }
+
+    fn set_targets(&mut self, targets: &[TargetInfo]) {
+        self.weight_max = weight_max(targets);
+    }
+}
+
+/// Whether `a` has fewer exchanges under way per weight than `b`. Multiplied crosswise: a division
+/// would cost more than the rest of the pick.
+#[inline]
+pub(crate) fn less_busy(view: &View<'_>, a: u32, b: u32) -> bool {
+    let a_load = u64::from(view.active(a)) * u64::from(view.weight(b).max(1));
+    let b_load = u64::from(view.active(b)) * u64::from(view.weight(a).max(1));
+    a_load < b_load
+}
