@@ -75,3 +75,18 @@ pub const ACCESS_LOG_QUEUE_BUFFERS_MAX: usize = 256;
 pub const ACCESS_LOG_FIELD_BYTES_MAX: usize = 4 * 1024;
 /// After a failed write of the access log, the next try.
 pub const ACCESS_LOG_RETRY: Duration = Duration::from_secs(1);
+
+/// Connections waiting to be accepted per listening socket; the kernel cuts it to
+/// `net.core.somaxconn` (4096 since Linux 5.4). Enough for a burst between two loops of a worker.
+pub const LISTEN_BACKLOG: u32 = 4096;
+/// Silence on a connection before TCP asks whether the peer is still there. Below the 350 s after
+/// which the common cloud balancers forget a flow.
+pub const TCP_KEEPALIVE: Duration = Duration::from_secs(60);
+/// Between two such questions, of which three go unanswered before the connection is dead.
+pub const TCP_KEEPALIVE_INTERVAL: Duration = Duration::from_secs(15);
+/// Unanswered keep-alive questions before the connection is dead.
+pub const TCP_KEEPALIVE_RETRIES: u32 = 3;
+/// Pause after `accept` found no file descriptor or memory: what is open must end first.
+pub const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
+/// A successor process says it is ready within this time, or the hand-over is off.
+pub const HANDOVER_TIMEOUT: Duration = Duration::from_secs(30);
