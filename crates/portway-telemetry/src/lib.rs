@@ -1,1 +1,7 @@
-//! (being built)
+//! What the gateway tells about itself: metrics, the access log, and its own log.
+//!
+//! Must hold: telling never delays an exchange. Workers write to memory of their own; other
+//! threads sum it up or carry it away, and what they cannot carry is counted.
+//! Never: takes a metric label from a client, or writes a client's bytes unescaped.
+
+pub mod metrics;
