@@ -3,6 +3,17 @@
 //! Must hold: this is the only crate in which `unsafe` is allowed, and every block says why it is
 //! sound. Never: knows a protocol's bytes, or waits without the caller's deadline.
 
+pub mod drain;
+pub mod listen;
 pub mod timer;
 
+pub use drain::{Connections, Drain, DrainState, Open};
+pub use listen::{Acceptor, BindError, ListenOptions};
 pub use timer::{Expired, Timer, Wheel, with_deadline};
+
+/// How many workers `auto` means: the processors this process may use. Honours the affinity mask
+/// and, rounded down, the CPU quota of its control group; at least one.
+#[must_use]
+pub fn worker_cpus() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}

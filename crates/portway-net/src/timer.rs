@@ -52,11 +52,18 @@ impl Wheel {
     pub fn tick(&self) {
         let now = self.0.clock.now().max(self.0.now.get());
         self.0.now.set(now);
+        self.wake(|slots, woken| slots.advance(tick_before(now), now, woken));
+    }
+
+    /// Wakes every task that polled one of the wheel's timers, whatever its deadline, so that it
+    /// looks again at what has changed for all of them (a drain). Deadlines stay as they are.
+    pub fn wake_all(&self) {
+        self.wake(|slots, woken| slots.take_wakers(woken));
+    }
+
+    fn wake(&self, collect: impl FnOnce(&mut Slots, &mut Vec<Waker>)) {
         let mut woken = self.0.woken.take();
-        self.0
-            .slots
-            .borrow_mut()
-            .advance(tick_before(now), now, &mut woken);
+        collect(&mut self.0.slots.borrow_mut(), &mut woken);
         for waker in woken.drain(..) {
             waker.wake();
         }
@@ -107,7 +114,8 @@ pub struct Timer {
 
 impl Timer {
     /// Ready once `deadline` has passed, as of the last tick; until then the task is woken when it
-    /// does. A later call replaces the deadline. [`Mono::NEVER`] is pending and arms nothing.
+    /// does. A later call replaces the deadline. [`Mono::NEVER`] is pending and arms nothing, yet the
+    /// task hears of [`Wheel::wake_all`].
     #[inline]
     pub fn poll(&self, cx: &mut Context<'_>, deadline: Mono) -> Poll<()> {
         if deadline <= self.wheel.now() {
@@ -117,11 +125,7 @@ impl Timer {
         let replaced = {
             let mut slots = self.wheel.0.slots.borrow_mut();
             slots.set(self.key, deadline, tick_after(deadline));
-            if deadline == Mono::NEVER {
-                None
-            } else {
-                slots.set_waker(self.key, cx.waker())
-            }
+            slots.set_waker(self.key, cx.waker())
         };
         drop(replaced); // after the borrow: it may be the last handle of a task
         Poll::Pending

@@ -137,6 +137,11 @@ impl Slots {
         }
     }
 
+    /// Takes every waker there is; a task that is woken polls again and leaves a new one.
+    pub(super) fn take_wakers(&mut self, woken: &mut Vec<Waker>) {
+        woken.extend(self.entries.iter_mut().filter_map(|e| e.waker.take()));
+    }
+
     fn link(&mut self, key: u32, tick: u64) {
         let due = tick.clamp(self.tick + 1, self.tick + SLOTS);
         let head = std::mem::replace(&mut self.heads[slot(due)], key);

@@ -126,6 +126,22 @@ fn never_is_never_and_arms_nothing() {
 }
 
 #[test]
+fn wake_all_reaches_every_waiting_task_and_keeps_the_deadlines() {
+    let (wheel, hand) = wheel();
+    let timers: Vec<Timer> = (0..3).map(|_| wheel.timer()).collect();
+    let task = Task::new();
+    let deadline = in_ms(&wheel, 50);
+    let _ = task.poll(&timers[0], deadline);
+    let _ = task.poll(&timers[1], Mono::NEVER);
+    wheel.wake_all();
+    assert_eq!(task.woken(), 2, "the third timer was never polled");
+    assert_eq!(wheel.len(), 1);
+    let _ = task.poll(&timers[0], deadline);
+    pass(&wheel, &hand, 50);
+    assert_eq!(task.woken(), 1);
+}
+
+#[test]
 fn deadlines_beyond_one_turn_are_kept() {
     let (wheel, hand) = wheel();
     let (timer, task) = (wheel.timer(), Task::new());
