@@ -1,0 +1,202 @@
+//! Buckets by key, in bounded memory: at most [`RATE_LIMIT_KEYS_MAX`] of them, 16 bytes each.
+//!
+//! Must hold: a flood of keys cannot grow the table past its bound. Where there is no room for a new
+//! key, the bucket nearest to full gives way: its caller gains the least. Each key has two places to
+//! be in ("the power of two choices", Azar et al. 1994), so that this begins only near the bound.
+//! Never: keeps a key, only its keyed hash, so it holds nobody's address.
+
+use std::hash::{BuildHasher, Hash, RandomState};
+use std::sync::{Mutex, PoisonError};
+
+use portway_core::Mono;
+use portway_core::limits::RATE_LIMIT_KEYS_MAX;
+
+use super::gcra::{Quota, Verdict};
+
+/// Locks: enough that workers seldom meet, few enough that an idle table stays near 1 KiB.
+const SHARDS: usize = 16;
+/// Slots of a set: four to a cache line.
+const WAYS: usize = 8;
+const SETS_MAX: usize = RATE_LIMIT_KEYS_MAX / SHARDS / WAYS;
+
+/// One bucket per key.
+pub struct Table {
+    /// SipHash with a random key: a client cannot choose which keys meet in a set.
+    hasher: RandomState,
+    shards: [Shard; SHARDS],
+}
+
+#[derive(Default)]
+#[repr(align(64))]
+struct Shard(Mutex<Vec<Set>>);
+
+type Set = [Slot; WAYS];
+
+/// A bucket. `tat` 0 is a bucket nobody has taken from.
+#[derive(Clone, Copy, Default)]
+struct Slot {
+    key: u64,
+    tat: u64,
+}
+
+impl Table {
+    /// An empty table.
+    #[must_use]
+    pub fn new() -> Table {
+        Table {
+            hasher: RandomState::new(),
+            shards: std::array::from_fn(|_| Shard::default()),
+        }
+    }
+
+    /// Takes a token from the key's bucket if there is one.
+    pub fn take(&self, key: impl Hash, quota: &Quota, now: Mono) -> Verdict {
+        let key = self.hasher.hash_one(key);
+        let shard = &self.shards[key as usize % SHARDS];
+        // A poisoned lock guards plain numbers: whatever they are, they are valid.
+        let mut sets = shard.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let slot = slot_for(&mut sets, key, now);
+        let (verdict, next) = quota.decide(slot.tat, now);
+        if let Some(next) = next {
+            *slot = Slot { key, tat: next };
+        }
+        verdict
+    }
+
+    /// Buckets there is room for now.
+    #[cfg(test)]
+    fn capacity(&self) -> usize {
+        let of = |s: &Shard| s.0.lock().unwrap().len() * WAYS;
+        self.shards.iter().map(of).sum()
+    }
+}
+
+/// The key's slot, or one that it may take over.
+fn slot_for(sets: &mut Vec<Set>, key: u64, now: Mono) -> &mut Slot {
+    if sets.is_empty() {
+        sets.push(Set::default());
+    }
+    loop {
+        let places = places(key, sets.len());
+        for at in places {
+            if let Some(way) = sets[at].iter().position(|s| s.key == key && s.tat != 0) {
+                return &mut sets[at][way];
+            }
+        }
+        let (at, way) = room(sets, places, now);
+        // A bucket that is full again and one that never was are the same.
+        if sets[at][way].tat <= now.0 || sets.len() >= SETS_MAX {
+            let slot = &mut sets[at][way];
+            *slot = Slot::default();
+            return slot;
+        }
+        grow(sets, now);
+    }
+}
+
+/// The two sets in which a key may be. The low bits of its hash chose the shard.
+fn places(key: u64, sets: usize) -> [usize; 2] {
+    let mask = sets - 1;
+    [(key >> 48) as usize & mask, (key >> 24) as usize & mask]
+}
+
+/// The slot to give to a new key: in the set with more room, the bucket nearest to full.
+fn room(sets: &[Set], places: [usize; 2], now: Mono) -> (usize, usize) {
+    let taken = |at: usize| sets[at].iter().filter(|s| s.tat > now.0).count();
+    let [a, b] = places;
+    let (in_a, in_b) = (taken(a), taken(b));
+    let nearest = |at: usize| (0..WAYS).min_by_key(|&way| sets[at][way].tat).unwrap_or(0);
+    let (way_a, way_b) = (nearest(a), nearest(b));
+    let both_full = in_a == WAYS && in_b == WAYS;
+    let choose_a = if both_full { sets[a][way_a].tat <= sets[b][way_b].tat } else { in_a <= in_b };
+    if choose_a { (a, way_a) } else { (b, way_b) }
+}
+
+/// Doubles the sets, leaving behind the buckets that are full again.
+fn grow(sets: &mut Vec<Set>, now: Mono) {
+    let mut doubled = vec![Set::default(); sets.len() * 2];
+    for slot in sets.iter().flatten().filter(|s| s.tat > now.0) {
+        let (at, way) = room(&doubled, places(slot.key, doubled.len()), now);
+        doubled[at][way] = *slot;
+    }
+    *sets = doubled;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Mono = Mono(1_000_000_000);
+
+    fn passes(table: &Table, key: u64, quota: &Quota, now: Mono) -> bool {
+        matches!(table.take(key, quota, now), Verdict::Pass(_))
+    }
+
+    #[test]
+    fn keeps_each_key_to_its_own_bucket() {
+        let quota = Quota::new(1.0, 2).unwrap();
+        let table = Table::new();
+        for key in 0..1000 {
+            assert!(passes(&table, key, &quota, NOW));
+            assert!(passes(&table, key, &quota, NOW));
+        }
+        assert!((0..1000).all(|key| !passes(&table, key, &quota, NOW)));
+    }
+
+    #[test]
+    fn stays_bounded_under_a_flood_of_keys() {
+        let quota = Quota::new(0.01, 1).unwrap();
+        let table = Table::new();
+        for key in 0..300_000 {
+            assert!(passes(&table, key, &quota, NOW));
+        }
+        assert_eq!(table.capacity(), RATE_LIMIT_KEYS_MAX);
+    }
+
+    #[test]
+    fn forgets_no_key_below_two_thirds_of_its_bound() {
+        let quota = Quota::new(0.01, 1).unwrap();
+        let table = Table::new();
+        let keys = RATE_LIMIT_KEYS_MAX as u64 * 2 / 3;
+        assert!((0..keys).all(|key| passes(&table, key, &quota, NOW)));
+        assert!((0..keys).all(|key| !passes(&table, key, &quota, NOW)));
+    }
+
+    #[test]
+    fn reuses_the_room_of_buckets_that_are_full_again() {
+        let quota = Quota::new(1000.0, 1).unwrap();
+        let table = Table::new();
+        for round in 0..1000 {
+            let now = Mono(NOW.0 + round * 2_000_000);
+            assert!((0..10).all(|key| passes(&table, round * 10 + key, &quota, now)));
+        }
+        assert!(table.capacity() <= 2 * SHARDS * WAYS);
+    }
+
+    #[test]
+    fn gives_up_the_bucket_nearest_to_full_first() {
+        let quota = Quota::new(0.01, 100).unwrap();
+        let table = Table::new();
+        while passes(&table, 7, &quota, NOW) {} // as empty as can be
+        for key in 1000..400_000 {
+            table.take(key, &quota, NOW);
+        }
+        assert!(!passes(&table, 7, &quota, NOW));
+    }
+
+    #[test]
+    fn lets_two_threads_take_exactly_the_burst_of_each_key() {
+        let quota = Quota::new(0.001, 50).unwrap();
+        let table = Table::new();
+        let take = || {
+            (0..100_000u64)
+                .filter(|i| passes(&table, i % 100, &quota, NOW))
+                .count()
+        };
+        let passed = std::thread::scope(|scope| {
+            let other = scope.spawn(take);
+            take() + other.join().unwrap()
+        });
+        assert_eq!(passed, 100 * 50);
+    }
+}
