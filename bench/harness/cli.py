@@ -7,8 +7,11 @@ import subprocess
 import sys
 
 from harness import machine, peers, report, scenarios
+from harness.micro import micro
+from harness.reload import reload
+from harness.syscalls import syscalls
 from harness.arena import Arena
-from harness.paths import PAGE, PROJECT, RELEASE, RESULTS, TARGET, WORK
+from harness.paths import PAGE, PROJECT, RESULTS, TARGET, WORK
 from harness.process import StartError
 
 CONTESTANTS = ("nginx", "nginx-deb", "haproxy", "haproxy-deb", "envoy", "caddy",
@@ -109,6 +112,7 @@ def run(options):
         "machine": machine.facts(),
         "versions": {name: peer.version for name, peer in found.items()},
         "sources": {name: peers.describe(name) for name in found},
+        "notes": {name: peer.note for name, peer in found.items() if peer.note},
         "missing": missing,
         "scenarios": {},
     }
@@ -126,12 +130,10 @@ def run(options):
 
 
 def one_scenario(scenario, arena, options, results):
-    if scenario == "small":
-        return scenarios.small(arena, options)
-    if scenario == "big":
-        return scenarios.big(arena, options)
-    if scenario == "idle":
-        return scenarios.idle(arena, options)
+    simple = {"small": scenarios.small, "big": scenarios.big, "idle": scenarios.idle,
+              "reload": reload, "syscalls": syscalls, "micro": micro}
+    if scenario in simple:
+        return simple[scenario](arena, options)
     if scenario == "latency":
         measured = results["scenarios"].get("small")
         if not measured:

@@ -65,14 +65,27 @@ def percentile(printed, label):
 
 def paced(port, path, connections, rate, seconds):
     """A fixed rate; requests, P50 and P99 in microseconds."""
-    done = subprocess.run(
+    return finish_paced(start_paced(port, path, connections, rate, seconds), seconds)
+
+
+def start_paced(port, path, connections, rate, seconds):
+    return subprocess.Popen(
         ["taskset", "-c", str(LOAD_CORE), str(RELEASE / "paced"), str(port), path,
          str(connections), f"{rate:.0f}", str(seconds)],
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=seconds + 60,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     )
-    if done.returncode != 0:
-        raise LoadError(done.stdout.strip()[-300:])
-    return json.loads(done.stdout)
+
+
+def finish_paced(command, seconds):
+    try:
+        printed, _ = command.communicate(timeout=seconds + 60)
+    except subprocess.TimeoutExpired as error:
+        command.kill()
+        command.communicate()
+        raise LoadError("paced did not end") from error
+    if command.returncode != 0:
+        raise LoadError(printed.strip()[-300:])
+    return {**json.loads(printed), "failed": 0}  # paced stops at the first failure
 
 
 class Held:

