@@ -5,11 +5,12 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 
-use http::Extensions;
+use http::{Extensions, HeaderMap, StatusCode};
 use portway_core::{Code, ListenerId, Mono, ProxyError, RouteId, UpstreamId};
 
-use crate::{Body, Reply, Request};
+use crate::{Body, Reply, Request, h1};
 
 /// The protocol that the client speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -125,6 +126,36 @@ impl std::fmt::Debug for RequestId {
     }
 }
 
+/// The client's connection, as far as the upstream side may see it.
+#[derive(Debug, Default)]
+pub enum Downstream {
+    /// There is none to look at (a mirrored request).
+    #[default]
+    Detached,
+    /// An HTTP/1 connection.
+    H1(h1::Conn),
+}
+
+impl Downstream {
+    /// Ready when the client has gone away. To be polled only once its request has been read whole.
+    pub fn poll_gone(&self, cx: &mut Context<'_>) -> Poll<()> {
+        match self {
+            Downstream::Detached => Poll::Pending,
+            Downstream::H1(conn) => conn.poll_gone(cx),
+        }
+    }
+
+    /// Queues an informational reply (1xx); it leaves at the latest with the final one. HTTP/1.0 does
+    /// not know them (RFC 9110, section 15.2).
+    pub fn inform(&self, protocol: Protocol, status: StatusCode, headers: &HeaderMap) {
+        if let (Downstream::H1(conn), Protocol::Http11) = (self, protocol) {
+            conn.queue(|out| h1::serialize::informational_head(out, status, headers));
+            // A full socket sends it with the final reply.
+            let _ = conn.poll_flush(&mut Context::from_waker(Waker::noop()));
+        }
+    }
+}
+
 /// What happened on the way, for the log, the metrics and the trace.
 #[derive(Debug, Default)]
 pub struct Notes {
@@ -153,6 +184,10 @@ pub struct Exchange {
     pub request: Request,
     /// The path for the target where a rewrite made it another one; empty otherwise.
     pub target_path: String,
+    /// The Host for the target where a rewrite or the upstream sets one.
+    pub target_host: Option<Arc<str>>,
+    /// The client's connection.
+    pub downstream: Downstream,
     /// The request's body, read at most once.
     pub body: Body,
     /// Who sent it.
@@ -189,6 +224,8 @@ impl Exchange {
         Exchange {
             request: Request::blank(),
             target_path: String::new(),
+            target_host: None,
+            downstream: Downstream::Detached,
             body: Body::Empty,
             client: ClientSide {
                 peer: nowhere,
@@ -216,6 +253,8 @@ impl Exchange {
     pub fn clear(&mut self) {
         self.request.clear();
         self.target_path.clear();
+        self.target_host = None;
+        self.downstream = Downstream::Detached;
         self.body = Body::Empty;
         self.request_id = RequestId::NONE;
         self.request_id_header = None;

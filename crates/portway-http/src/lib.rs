@@ -13,6 +13,6 @@ pub mod reply;
 pub mod request;
 
 pub use body::{Body, BodyLength, BodyStream, Frame};
-pub use exchange::{ClientSide, Exchange, Notes, Protocol, RequestId};
+pub use exchange::{ClientSide, Downstream, Exchange, Notes, Protocol, RequestId};
 pub use reply::Reply;
 pub use request::{Form, Request};

@@ -5,4 +5,20 @@
 //! the shared [`Upstream`]; the rest (balancer state, pool) belongs to one worker's [`WorkerUpstream`].
 //! Never: reads a config, knows a route.
 
+pub mod attempt;
+pub mod breaker;
+pub mod connect;
+pub mod outlier;
+pub mod pool;
+pub mod retry;
 pub mod spec;
+pub mod target;
+pub mod upstream;
+pub mod worker;
+
+pub use attempt::{Attempt, Tried};
+pub use breaker::{Breaker, BreakerState, Permit};
+pub use spec::UpstreamSpec;
+pub use target::{Target, Unfit};
+pub use upstream::{TargetSet, Upstream};
+pub use worker::{Picked, WorkerUpstream};

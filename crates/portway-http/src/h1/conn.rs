@@ -4,6 +4,7 @@
 //! Must hold: used by one task of one thread; a borrow never outlives a poll. While a connection idles
 //! it holds no buffer: buffers go back to the worker's pool.
 
+use std::any::Any;
 use std::cell::RefCell;
 use std::future::Future;
 use std::io::{self, IoSlice};
@@ -103,6 +104,8 @@ pub(super) struct State {
     pub(super) expects_continue: bool,
     /// Whether the connection can carry another message after this one.
     pub(super) reusable: bool,
+    /// Dropped with the connection.
+    held: Option<Box<dyn Any>>,
 }
 
 /// A handle to a connection; clones are the same connection.
@@ -133,6 +136,7 @@ impl Conn {
             body_bytes: 0,
             expects_continue: false,
             reusable: true,
+            held: None,
         })))
     }
 
@@ -292,6 +296,11 @@ impl Conn {
         let Io::Tcp(stream) = &state.io;
         // A socket that is already gone needs no reset.
         let _ = stream.set_zero_linger();
+    }
+
+    /// Keeps something until the connection is closed (a count that goes down when dropped).
+    pub fn hold(&self, held: Box<dyn Any>) {
+        self.0.borrow_mut().held = Some(held);
     }
 
     /// Reads and throws away what comes, up to so many octets; ready with whether the peer closed.

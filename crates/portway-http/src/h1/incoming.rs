@@ -129,12 +129,11 @@ impl Conn {
         &self,
         cx: &mut Context<'_>,
         head_request: bool,
-        spare: &mut Option<HeaderMap>,
     ) -> Poll<Result<ReplyHead, ProxyError>> {
         let mut state = self.0.borrow_mut();
         loop {
             if let Some(head) = state.take_head(limits::REPLY_HEADER_BYTES_MAX)? {
-                let head = parse::reply_head(&head, head_request, spare.take().unwrap_or_default());
+                let head = parse::reply_head(&head, head_request, HeaderMap::new());
                 if let Ok(head) = &head {
                     state.begin_body(head.framing);
                     let informational = head.status.is_informational();

@@ -164,7 +164,7 @@ impl<'h> Fields<'h> {
             FieldKind::ContentLength => self.framing.content_length(header.value),
             FieldKind::TransferEncoding => self.framing.transfer_encoding(header.value),
             FieldKind::Connection => {
-                self.connection.read(header.value);
+                self.connection.add(header.value);
                 self.connection_values.push(header.value);
                 Ok(())
             }
@@ -295,7 +295,7 @@ pub fn reply_head(head: &Bytes, head_request: bool, mut headers: HeaderMap) -> R
             FieldKind::ContentLength => framing.content_length(header.value).map_err(as_reply)?,
             FieldKind::TransferEncoding => framing.transfer_encoding(header.value).map_err(as_reply)?,
             FieldKind::Connection => {
-                connection.read(header.value);
+                connection.add(header.value);
                 connection_values.push(header.value);
             }
             _ => append(head, header, &mut headers).map_err(as_reply)?,
@@ -325,12 +325,21 @@ pub(crate) fn trailers(section: &Bytes) -> Result<Option<HeaderMap>, &'static st
     let mut headers = HeaderMap::new();
     for header in parsed {
         if fields::classify(header.name.as_bytes()) == FieldKind::EndToEnd
-            && !fields::is_forbidden_in_trailers(header.name.as_bytes())
+            && !is_forbidden_in_trailers(header.name)
         {
             append(section, header, &mut headers).map_err(|_| "the trailer section is malformed")?;
         }
     }
     Ok((!headers.is_empty()).then_some(headers))
+}
+
+/// End-to-end fields that must come before the content they are about (RFC 9110, section 6.5.1).
+fn is_forbidden_in_trailers(name: &str) -> bool {
+    const FORBIDDEN: [&str; 14] = [
+        "age", "authorization", "cache-control", "content-encoding", "content-range", "content-type",
+        "cookie", "date", "expires", "location", "range", "set-cookie", "vary", "www-authenticate",
+    ];
+    FORBIDDEN.iter().any(|f| name.eq_ignore_ascii_case(f))
 }
 
 fn bad(detail: &'static str) -> ProxyError {

@@ -1,0 +1,150 @@
+//! What all workers share of an upstream: its targets, their health, its breaker and its limits.
+//!
+//! Must hold: a target set is swapped whole; whatever a worker derives from it, it derives again when
+//! `epoch` has moved. A target that stays (same address) keeps its load, health and history.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+use arc_swap::ArcSwap;
+use portway_core::Mono;
+use portway_discovery::TargetSet as Discovered;
+
+use crate::breaker::Breaker;
+use crate::spec::UpstreamSpec;
+use crate::target::{Target, Unfit};
+
+/// The targets of an upstream at one time.
+#[derive(Debug, Default)]
+pub struct TargetSet {
+    /// Counts the sets of this upstream.
+    pub generation: u64,
+    /// In the order of their source.
+    pub targets: Vec<Arc<Target>>,
+}
+
+/// An upstream, shared by all workers.
+#[derive(Debug)]
+pub struct Upstream {
+    /// What it was made from.
+    pub spec: UpstreamSpec,
+    targets: ArcSwap<TargetSet>,
+    epoch: AtomicU64,
+    /// Its circuit breaker.
+    pub breaker: Option<Breaker>,
+    /// What is under way.
+    pub usage: Usage,
+}
+
+/// What is under way to an upstream, all workers together.
+#[derive(Debug, Default)]
+pub struct Usage {
+    /// Open connections.
+    pub connections: Counter,
+    /// Exchanges that wait for a connection to open.
+    pub pending: Counter,
+    /// Exchanges.
+    pub requests: Counter,
+}
+
+/// A bounded count on a cache line of its own.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+pub struct Counter(AtomicU32);
+
+impl Counter {
+    /// One more, unless that would be more than `max` (0: no limit).
+    #[must_use]
+    pub fn try_begin(&self, max: u32) -> bool {
+        let before = self.0.fetch_add(1, Ordering::Relaxed);
+        if max != 0 && before >= max {
+            self.end();
+            return false;
+        }
+        true
+    }
+
+    /// One fewer.
+    pub fn end(&self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Now.
+    #[must_use]
+    pub fn now(&self) -> u32 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+impl Upstream {
+    /// An upstream without targets yet.
+    #[must_use]
+    pub fn new(spec: UpstreamSpec) -> Upstream {
+        let breaker = spec.breaker.clone().map(Breaker::new);
+        Upstream {
+            spec,
+            targets: ArcSwap::default(),
+            epoch: AtomicU64::new(0),
+            breaker,
+            usage: Usage::default(),
+        }
+    }
+
+    /// The targets now.
+    #[must_use]
+    pub fn targets(&self) -> Arc<TargetSet> {
+        self.targets.load_full()
+    }
+
+    /// Moves whenever targets or their health change.
+    #[must_use]
+    pub fn epoch(&self) -> u64 {
+        self.epoch.load(Ordering::Acquire)
+    }
+
+    /// Takes what a discovery source found.
+    pub fn set_targets(&self, found: &Discovered, now: Mono) {
+        let old = self.targets.load();
+        let known: HashMap<_, _> = old.targets.iter().map(|t| (t.addr, t)).collect();
+        let first = old.targets.is_empty();
+        let targets = found
+            .targets
+            .iter()
+            .map(|d| match known.get(&d.addr) {
+                Some(t) if t.weight == d.weight => Arc::clone(t),
+                Some(t) => Arc::new(t.with_weight(d.weight)),
+                None => {
+                    let target = Target::new(d.addr, d.host.as_deref(), d.weight);
+                    if !first {
+                        target.begin_slow_start(now);
+                    }
+                    Arc::new(target)
+                }
+            })
+            .collect();
+        let generation = old.generation + 1;
+        self.targets.store(Arc::new(TargetSet { generation, targets }));
+        self.bump();
+    }
+
+    /// Takes over targets from the upstream of the same name in the last snapshot: a change of policy
+    /// does not forget who is ill.
+    pub fn inherit(&self, old: &Upstream) {
+        self.targets.store(old.targets.load_full());
+        self.bump();
+    }
+
+    /// Notes that a target is (no longer) left out; whether that changed anything.
+    pub fn mark(&self, target: &Target, why: Unfit, unfit: bool, now: Mono) -> bool {
+        let changed = target.set(why, unfit, now);
+        if changed {
+            self.bump();
+        }
+        changed
+    }
+
+    fn bump(&self) {
+        self.epoch.fetch_add(1, Ordering::AcqRel);
+    }
+}

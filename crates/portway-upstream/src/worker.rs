@@ -1,0 +1,163 @@
+//! One worker's part of an upstream: its balancer and its connection pools.
+//!
+//! Must hold: nothing here is shared with another thread; what it knows of targets is derived anew when
+//! the shared upstream's epoch moves. A pick allocates nothing unless the targets changed.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use portway_balance::{Balancer, Load, Outcome, TargetInfo, View, build, slow_start_weight, usable};
+use portway_core::Mono;
+use portway_net::timer::Wheel;
+
+use crate::pool::Pool;
+use crate::target::Target;
+use crate::upstream::{TargetSet, Upstream};
+
+/// One worker's part of an upstream.
+pub struct WorkerUpstream {
+    /// What all workers share.
+    pub shared: Arc<Upstream>,
+    wheel: Wheel,
+    view: RefCell<WorkerView>,
+    /// The weights still ramp up; looked at again then.
+    ramp_at: Cell<Mono>,
+}
+
+struct WorkerView {
+    epoch: Option<u64>,
+    set: Arc<TargetSet>,
+    balancer: Box<dyn Balancer>,
+    usable: Vec<u32>,
+    weights: Vec<u32>,
+    loads: Vec<Arc<Load>>,
+    pools: Vec<Rc<Pool>>,
+}
+
+/// A picked target.
+#[derive(Clone)]
+pub struct Picked {
+    /// Its place in the set of that generation.
+    pub index: u32,
+    /// The set it was picked from.
+    pub generation: u64,
+    /// The target.
+    pub target: Arc<Target>,
+    /// This worker's connections to it.
+    pub pool: Rc<Pool>,
+}
+
+/// While weights ramp up they are looked at this often.
+const RAMP_STEP: Duration = Duration::from_millis(100);
+
+impl WorkerUpstream {
+    /// This worker's part of `shared`. `seed` makes workers pick differently.
+    #[must_use]
+    pub fn new(shared: Arc<Upstream>, wheel: Wheel, seed: u64) -> WorkerUpstream {
+        let view = WorkerView {
+            epoch: None,
+            set: Arc::default(),
+            balancer: build(shared.spec.balance.policy, &[], seed),
+            usable: Vec::new(),
+            weights: Vec::new(),
+            loads: Vec::new(),
+            pools: Vec::new(),
+        };
+        WorkerUpstream { shared, wheel, view: RefCell::new(view), ramp_at: Cell::new(Mono::NEVER) }
+    }
+
+    /// The target for a try. `hash` is what hashing policies place by; `sticky` the key of the target
+    /// that the client wants back to; `tried` are places that this exchange has tried.
+    #[must_use]
+    pub fn pick(&self, hash: Option<u64>, sticky: Option<u64>, tried: &[u32], now: Mono) -> Option<Picked> {
+        let mut view = self.view.borrow_mut();
+        if view.epoch != Some(self.shared.epoch()) {
+            self.derive(&mut view);
+        }
+        if now >= self.ramp_at.get() {
+            self.weigh(&mut view, now);
+        }
+        let view = &mut *view;
+        let stuck = sticky
+            .and_then(|key| view.set.targets.iter().position(|t| t.key == key))
+            .filter(|i| view.usable.contains(&(*i as u32)) && !tried.contains(&(*i as u32)));
+        let seen = View { usable: &view.usable, weights: &view.weights, loads: &view.loads, tried, now };
+        let index = stuck.or_else(|| view.balancer.pick(&seen, hash))?;
+        Some(Picked {
+            index: index as u32,
+            generation: view.set.generation,
+            target: Arc::clone(view.set.targets.get(index)?),
+            pool: Rc::clone(view.pools.get(index)?),
+        })
+    }
+
+    /// Tells the balancer how a try ended.
+    pub fn done(&self, picked: &Picked, outcome: Outcome, now: Mono) {
+        let mut view = self.view.borrow_mut();
+        if view.set.generation == picked.generation {
+            view.balancer.done(picked.index as usize, outcome, now);
+        }
+    }
+
+    /// How many targets there are.
+    #[must_use]
+    pub fn target_count(&self) -> usize {
+        self.shared.targets().targets.len()
+    }
+
+    /// Closes pooled connections that were idle too long. Called by the worker now and then.
+    pub fn reap(&self) {
+        self.view.borrow().pools.iter().for_each(|pool| pool.reap());
+    }
+
+    /// Idle connections of this worker.
+    #[must_use]
+    pub fn idle_connections(&self) -> usize {
+        self.view.borrow().pools.iter().map(|p| p.len()).sum()
+    }
+
+    fn derive(&self, view: &mut WorkerView) {
+        // The epoch first: what changes after it was read is seen at the next pick.
+        view.epoch = Some(self.shared.epoch());
+        let set = self.shared.targets();
+        if !Arc::ptr_eq(&set, &view.set) {
+            self.take_set(view, set);
+        }
+        let fit: Vec<bool> = view.set.targets.iter().map(|t| t.is_fit()).collect();
+        usable(&fit, self.shared.spec.balance.panic_threshold_percent, &mut view.usable);
+        self.weigh(view, self.wheel.now());
+    }
+
+    fn take_set(&self, view: &mut WorkerView, set: Arc<TargetSet>) {
+        let spec = &self.shared.spec;
+        let infos: Vec<_> =
+            set.targets.iter().map(|t| TargetInfo { key: t.key, weight: t.weight }).collect();
+        view.balancer.set_targets(&infos);
+        view.loads = set.targets.iter().map(|t| Arc::clone(&t.load)).collect();
+        let mut old: Vec<_> = view.set.targets.iter().map(|t| t.addr).zip(view.pools.drain(..)).collect();
+        view.pools = set
+            .targets
+            .iter()
+            .map(|t| match old.iter().position(|(addr, _)| *addr == t.addr) {
+                Some(i) => old.swap_remove(i).1,
+                None => Rc::new(Pool::new(spec.pool, spec.timeouts.idle, self.wheel.clone())),
+            })
+            .collect();
+        old.iter().for_each(|(_, pool)| pool.close());
+        view.set = set;
+    }
+
+    fn weigh(&self, view: &mut WorkerView, now: Mono) {
+        let window = self.shared.spec.balance.slow_start;
+        let mut ramping = false;
+        view.weights.clear();
+        for target in &view.set.targets {
+            let since = target.fit_since().map_or(Duration::MAX, |at| now.since(at));
+            ramping |= since < window;
+            view.weights.push(slow_start_weight(target.weight, since, window));
+        }
+        self.ramp_at.set(if ramping { now + RAMP_STEP } else { Mono::NEVER });
+    }
+}
