@@ -207,10 +207,7 @@ fn why_not(route: &Compiled, lookup: &Lookup<'_>) -> String {
     } = lookup;
     let mut reasons = Vec::new();
     if matching_host(route, host).is_none() {
-        reasons.push(format!(
-            "host is `{host}`, wanted {}",
-            either(&*route.hosts)
-        ));
+        reasons.push(format!("host is `{host}`, wanted {}", either(&route.hosts)));
     }
     if !route.path.matches(path.as_bytes()) {
         reasons.push(format!("path is `{path}`, wanted {}", route.path.text));
@@ -228,7 +225,7 @@ fn why_not(route: &Compiled, lookup: &Lookup<'_>) -> String {
     if !route.accepts_method(method) {
         reasons.push(format!(
             "method is `{method}`, wanted {}",
-            either(&*route.methods)
+            either(&route.methods)
         ));
     }
     let mut scratch = Vec::new();

@@ -122,7 +122,7 @@ pub(crate) struct Path {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Param {
     pub(crate) name: Box<str>,
-    /// How many slashes stand before it.
+    /// How many slashes stand before it; at least one.
     pub(crate) segment: u16,
 }
 

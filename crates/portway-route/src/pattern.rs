@@ -9,11 +9,15 @@
 use std::fmt;
 use std::sync::Arc;
 
-use regex_automata::dfa::{Automaton, StartKind, dense};
+use regex_automata::dfa::{StartKind, dense};
 use regex_automata::nfa::thompson;
 use regex_automata::util::syntax;
 use regex_automata::{Anchored, Input, MatchKind, meta};
 use regex_syntax::hir::{Class, Hir, HirKind, Look};
+
+use crate::pattern::table::Table;
+
+mod table;
 
 /// Text of a pattern, bytes: longer ones are generated and belong in several routes.
 const SOURCE_BYTES_MAX: usize = 4 * 1024;
@@ -43,7 +47,7 @@ struct Compiled {
 }
 
 enum Matcher {
-    Table(Box<dense::DFA<Vec<u32>>>),
+    Table(Table),
     Lazy(Box<meta::Regex>),
 }
 
@@ -76,10 +80,9 @@ impl Pattern {
     /// Does the whole of `value` match?
     #[must_use]
     pub fn is_match(&self, value: &[u8]) -> bool {
-        let input = Input::new(value).anchored(Anchored::Yes).earliest(true);
         match &self.0.matcher {
-            Matcher::Table(table) => matches!(table.try_search_fwd(&input), Ok(Some(_))),
-            Matcher::Lazy(regex) => regex.is_match(input),
+            Matcher::Table(table) => table.is_match(value),
+            Matcher::Lazy(regex) => regex.is_match(Input::new(value).anchored(Anchored::Yes)),
         }
     }
 
@@ -96,7 +99,7 @@ impl Pattern {
     /// Bytes on the heap, without caches that grow in use.
     pub(crate) fn memory_bytes(&self) -> usize {
         let matcher = match &self.0.matcher {
-            Matcher::Table(table) => table.memory_usage() + size_of::<dense::DFA<Vec<u32>>>(),
+            Matcher::Table(table) => table.memory_bytes(),
             Matcher::Lazy(regex) => regex.memory_usage() + size_of::<meta::Regex>(),
         };
         size_of::<Compiled>() + self.0.source.len() + self.0.literal.len() + matcher
@@ -161,8 +164,8 @@ fn compile(hir: &Hir) -> Result<Matcher, String> {
                 .determinize_size_limit(Some(DETERMINIZE_BYTES_MAX)),
         )
         .build_from_nfa(&nfa);
-    if let Ok(table) = table {
-        return Ok(Matcher::Table(Box::new(table)));
+    if let Some(table) = table.ok().and_then(|dfa| Table::of(&dfa)) {
+        return Ok(Matcher::Table(table));
     }
     meta::Builder::new()
         .configure(

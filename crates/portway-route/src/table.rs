@@ -13,7 +13,7 @@ use smallvec::SmallVec;
 use crate::condition::Condition;
 use crate::host::HostPattern;
 use crate::hosts::Hosts;
-use crate::params::Params;
+use crate::params::{ParamSlots, Params};
 use crate::path::Path;
 use crate::rank::{Standing, specificity};
 use crate::search::{Allowed, Best, listeners_mask, methods_mask};
@@ -129,6 +129,7 @@ pub struct RouteTable {
     pub(crate) routes: Box<[Compiled]>,
     pub(crate) hosts: Hosts,
     pub(crate) forest: Forest,
+    slots: ParamSlots,
 }
 
 /// One route under one host, on its way into the trees.
@@ -155,6 +156,7 @@ impl RouteTable {
         entries.sort_unstable_by(|a, b| a.standing.cmp(&b.standing));
         let (hosts, forest) = plant(&routes, specs, &entries);
         Ok(Self {
+            slots: ParamSlots::of_routes(&routes),
             routes,
             hosts,
             forest,
@@ -171,9 +173,7 @@ impl RouteTable {
         let method_missed = best.method_missed();
         if let Some(route) = best.found() {
             let id = RouteId(route);
-            if !self.routes[id.index()].path.params.is_empty() {
-                params.fill(self, id, lookup.path);
-            }
+            params.fill(id, self.slots.of(id), path);
             return Found::Route(id);
         }
         if !method_missed {
@@ -224,7 +224,11 @@ impl RouteTable {
     #[must_use]
     pub fn memory_bytes(&self) -> usize {
         let routes: usize = self.routes.iter().map(Compiled::memory_bytes).sum();
-        size_of::<Self>() + routes + self.hosts.memory_bytes() + self.forest.memory_bytes()
+        size_of::<Self>()
+            + routes
+            + self.slots.memory_bytes()
+            + self.hosts.memory_bytes()
+            + self.forest.memory_bytes()
     }
 
     pub(crate) fn route(&self, id: RouteId) -> Option<&Compiled> {
@@ -320,7 +324,7 @@ fn plant(routes: &[Compiled], specs: &[RouteSpec], entries: &[Entry<'_>]) -> (Ho
         group_items.extend(group.iter().map(|(_, item)| *item));
         hosts.insert(group[0].0, forest.grow(&group_items));
     }
-    forest.shrink();
+    forest.finish();
     (hosts, forest)
 }
 

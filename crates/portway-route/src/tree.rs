@@ -52,7 +52,7 @@ pub(crate) trait Visitor {
 }
 
 #[derive(Clone, Debug)]
-#[repr(C, align(64))]
+#[repr(align(64))]
 struct Node {
     best: u32,
     /// First of the literal children; their first octets stand in `firsts` at the same places.
@@ -91,6 +91,9 @@ impl Node {
         self.counts != [0; 4]
     }
 }
+
+/// Siblings among which one child is found without a branch per sibling.
+const SCAN: usize = 16;
 
 /// All trees.
 #[derive(Clone, Debug, Default)]
@@ -135,7 +138,9 @@ impl Forest {
         Tree { root, best }
     }
 
-    pub(crate) fn shrink(&mut self) {
+    /// To be called once, after the last tree.
+    pub(crate) fn finish(&mut self) {
+        self.firsts.extend_from_slice(&[0; SCAN]);
         self.nodes.shrink_to_fit();
         self.firsts.shrink_to_fit();
         self.candidates.shrink_to_fit();
@@ -156,7 +161,7 @@ impl Forest {
     fn descend(&self, mut id: u32, path: &[u8], mut at: usize, visitor: &mut impl Visitor) {
         loop {
             let node = &self.nodes[id as usize];
-            if node.best >= visitor.bound() || !path[at..].starts_with(node.label()) {
+            if node.best >= visitor.bound() || !begins_with(&path[at..], node.label()) {
                 return;
             }
             at += usize::from(node.label_len);
@@ -172,8 +177,7 @@ impl Forest {
                 self.descend(child, path, at, visitor);
             }
             if node.param != NONE {
-                let rest = &path[at..];
-                let length = memchr::memchr(b'/', rest).unwrap_or(rest.len());
+                let length = segment_len(&path[at..]);
                 if length > 0 {
                     self.descend(node.param, path, at + length, visitor);
                 }
@@ -208,13 +212,20 @@ impl Forest {
 
     fn child(&self, node: &Node, first: u8) -> Option<u32> {
         let start = node.children as usize;
-        let firsts = &self.firsts[start..start + usize::from(node.children_len)];
-        let offset = match firsts {
-            [] => return None,
+        let offset = match usize::from(node.children_len) {
+            0 => return None,
             // The child compares its whole label anyway.
-            [_] => 0,
-            _ if firsts.len() <= 16 => firsts.iter().position(|octet| *octet == first)?,
-            _ => memchr::memchr(first, firsts)?,
+            1 => 0,
+            len @ 2..=SCAN => {
+                // Fewer than so many octets follow only at the end, where padding was put.
+                let window = self.firsts.get(start..start + SCAN)?.try_into().ok()?;
+                let offset = place_in(window, first);
+                if offset >= len {
+                    return None;
+                }
+                offset
+            }
+            len => memchr::memchr(first, self.firsts.get(start..start + len)?)?,
         };
         // Nodes are counted in u32, so an offset among them fits.
         Some(node.children + u32::try_from(offset).unwrap_or(NONE))
@@ -283,6 +294,38 @@ impl Forest {
             .min()
             .unwrap_or(NONE)
     }
+}
+
+/// Where `octet` first stands in the window, or [`SCAN`]; without branches, since which child comes
+/// next cannot be predicted.
+fn place_in(window: [u8; SCAN], octet: u8) -> usize {
+    const ONES: u128 = u128::from_le_bytes([0x01; SCAN]);
+    const HIGHS: u128 = u128::from_le_bytes([0x80; SCAN]);
+    // The lowest octet of `differences` that is zero has its high bit set in `zeros`; higher ones may
+    // be wrong, but only the lowest is asked for.
+    let differences = u128::from_le_bytes(window) ^ (ONES * u128::from(octet));
+    let zeros = differences.wrapping_sub(ONES) & !differences & HIGHS;
+    zeros.trailing_zeros() as usize / 8
+}
+
+/// `starts_with` for labels: most have a few octets, for which calling `memcmp` costs more than
+/// comparing.
+#[inline]
+fn begins_with(path: &[u8], label: &[u8]) -> bool {
+    let Some(start) = path.get(..label.len()) else {
+        return false;
+    };
+    let (words, tail) = start.as_chunks::<8>();
+    let (label_words, label_tail) = label.as_chunks::<8>();
+    words == label_words && tail.iter().zip(label_tail).all(|(a, b)| a == b)
+}
+
+/// The first slash in `rest`, or its end; segments are short, so octet by octet.
+#[inline]
+fn segment_len(rest: &[u8]) -> usize {
+    rest.iter()
+        .position(|octet| *octet == b'/')
+        .unwrap_or(rest.len())
 }
 
 /// What all keys have in common from `depth` on, up to a parameter and a label's size.
