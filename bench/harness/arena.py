@@ -82,7 +82,7 @@ class Arena:
         return contestant
 
     def leave_out(self, name, reason):
-        self.left_out[name] = reason[:400]
+        self.left_out[name] = " ".join(reason.split())[:400]
         self.say(f"{name}: left out: {self.left_out[name]}")
 
     @contextlib.contextmanager

@@ -115,9 +115,13 @@ def reload_goals(results):
 
 
 def micro_goals(results):
-    benches = (results["scenarios"].get("micro") or {}).get("benches", {})
+    measured = results["scenarios"].get("micro") or {}
+    benches = measured.get("benches", {})
     rows = [
-        Goal("route find, 10,000 routes", 250.0, slowest(benches, "route_find", "10000"), "ns"),
+        Goal("route find, 10,000 routes, slower shape", 250.0,
+             slowest(benches, "route_find", "10000"), "ns"),
+        Goal("memory of a route, of 10,000", 1024, measured.get("facts", {}).get("route_bytes_each"),
+             "B"),
         Goal("limiter decision, slowest", DECISION_NS_MAX, slowest(benches, "limiter"), "ns"),
         Goal("breaker decision, slowest", DECISION_NS_MAX, slowest(benches, "breaker"), "ns"),
         Goal("balancer pick, slowest policy", DECISION_NS_MAX, slowest(benches, "balance"), "ns"),

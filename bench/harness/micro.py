@@ -1,13 +1,16 @@
 """Runs the micro benches and reads what criterion wrote: nanoseconds for each bench id."""
 
 import json
+import shutil
 import subprocess
 
-from harness.paths import PROJECT, TARGET
+from harness.paths import PROJECT, RELEASE, TARGET
 
 
 def micro(arena, options):
     """Mean nanoseconds by id with the confidence interval, or None when they do not run."""
+    # What an earlier run left must not pass for this one's.
+    shutil.rmtree(TARGET / "criterion", ignore_errors=True)
     command = ["cargo", "bench", "--target-dir", str(TARGET), "-p", "portway-bench", "--benches", "--"]
     if options.rounds <= 2:
         command += ["--warm-up-time", "0.5", "--measurement-time", "1"]
@@ -19,7 +22,13 @@ def micro(arena, options):
     found = stored()
     for name, figures in found.items():
         arena.say(f"  {name}: {figures['ns']:.1f} ns")
-    return {"benches": found} if found else None
+    return {"benches": found, "facts": facts()} if found else None
+
+
+def facts():
+    """Sizes that are no durations, from the program `facts`."""
+    done = subprocess.run([RELEASE / "facts"], stdout=subprocess.PIPE, text=True, check=True)
+    return json.loads(done.stdout)
 
 
 def stored():
