@@ -4,10 +4,12 @@
 //! sound. Never: knows a protocol's bytes, or waits without the caller's deadline.
 
 pub mod drain;
+pub mod handover;
 pub mod listen;
 pub mod timer;
 
 pub use drain::{Connections, Drain, DrainState, Open};
+pub use handover::{Inherited, Successor, spawn_successor};
 pub use listen::{Acceptor, BindError, ListenOptions};
 pub use timer::{Expired, Timer, Wheel, with_deadline};
 
