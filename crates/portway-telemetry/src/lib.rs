@@ -4,4 +4,6 @@
 //! threads sum it up or carry it away, and what they cannot carry is counted.
 //! Never: takes a metric label from a client, or writes a client's bytes unescaped.
 
+pub mod access_log;
+pub mod app_log;
 pub mod metrics;

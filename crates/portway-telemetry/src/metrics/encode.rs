@@ -129,6 +129,10 @@ impl Scrape {
             Value::Whole(n) if suffixed => point.encode_counter::<NoLabelSet, _, u64>(n, None),
             Value::Whole(n) => point.encode_gauge(n),
             Value::Real(n) if suffixed => point.encode_counter::<NoLabelSet, _, f64>(n, None),
+            // A state reads better as 1 than as 1.0, and a byte count as digits than as 3.1e7.
+            Value::Real(n) if n.fract() == 0.0 && n.abs() < 9e15 => {
+                point.encode_gauge(&(*n as i64))
+            }
             Value::Real(n) => point.encode_gauge(n),
             Value::Histogram(all) => {
                 // From the buckets, so that the count never disagrees with `+Inf`.
