@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use portway_config::{Node, Schema};
 use portway_core::{Clock, Diagnostics, Span};
-use portway_telemetry::LogPolicy;
+use portway_telemetry::access_log::{LogFormat, LogOutput, LogPolicy};
 
 use crate::{BreakerPolicy, Filter, Phase, RetryPolicy};
 
@@ -44,9 +44,20 @@ pub enum Built {
     /// Policy for the forward step.
     Breaker(BreakerPolicy),
     /// Policy for the access log.
-    Log(LogPolicy),
+    Log(LogSpec),
     /// Policy for the metrics.
     Metrics(MetricsPolicy),
+}
+
+/// An access log: what is logged, how, and where to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogSpec {
+    /// How a record is written.
+    pub format: LogFormat,
+    /// Which exchanges are logged.
+    pub policy: LogPolicy,
+    /// Where it goes.
+    pub output: LogOutput,
 }
 
 /// What of an exchange is counted.

@@ -10,7 +10,7 @@ mod kind;
 
 pub use chain::{Chain, Entry};
 pub use forward::{BreakerPolicy, RetryOn, RetryPolicy};
-pub use kind::{Built, Compile, FilterKind, MetricsPolicy, Scope};
+pub use kind::{Built, Compile, FilterKind, LogSpec, MetricsPolicy, Scope};
 
 use std::future::Future;
 use std::pin::Pin;

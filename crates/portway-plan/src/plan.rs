@@ -11,11 +11,10 @@ use std::time::Duration;
 use http::{HeaderMap, StatusCode};
 use portway_config::Secret;
 use portway_core::UpstreamId;
-use portway_filter::{BreakerPolicy, Chain, MetricsPolicy, RetryPolicy};
+use portway_filter::{BreakerPolicy, Chain, LogSpec, MetricsPolicy, RetryPolicy};
 use portway_http::h1::HeadLimits;
 use portway_http::hygiene::forwarded::TrustedProxies;
 use portway_route::RouteTable;
-use portway_telemetry::LogPolicy;
 use portway_upstream::spec::{HashOn, UpstreamSpec};
 
 /// A whole config, checked.
@@ -36,7 +35,7 @@ pub struct Plan {
     /// The global filters, for exchanges that no route takes.
     pub no_route: Chain,
     /// The global access log; `None` if there is none.
-    pub log: Option<LogPolicy>,
+    pub log: Option<LogSpec>,
     /// What is counted.
     pub metrics: MetricsPolicy,
     /// The document as `/config` shows it, secrets hidden.
@@ -135,7 +134,7 @@ pub struct RoutePlan {
     /// A copy of its requests goes there too.
     pub mirror: Option<Mirror>,
     /// Its access log.
-    pub log: Option<LogPolicy>,
+    pub log: Option<LogSpec>,
 }
 
 /// What becomes of a route's exchanges.
