@@ -27,10 +27,14 @@ fn tier(view: &View<'_>, target: u32) -> u8 {
 /// The best target by counting: by weight among those of the best tier present. `uniform` is a
 /// random or hashed 64-bit number; the same number gives the same target.
 #[cold]
-pub(crate) fn by_counting(view: &View<'_>, uniform: u64, except: Option<u32>) -> Option<usize> {
-    let candidates = || view.usable.iter().copied().filter(|t| Some(*t) != except);
-    let best = candidates().map(|t| tier(view, t)).min()?;
-    let of_best = || candidates().filter(|t| tier(view, *t) == best);
+pub(crate) fn by_counting(view: &View<'_>, uniform: u64) -> Option<usize> {
+    let best = view.usable.iter().map(|t| tier(view, *t)).min()?;
+    let of_best = || {
+        view.usable
+            .iter()
+            .copied()
+            .filter(|t| tier(view, *t) == best)
+    };
     let share = |t: u32| u64::from(view.weight(t).max(1));
     let mut left = scale(uniform, of_best().map(share).sum());
     for target in of_best() {
@@ -47,27 +51,11 @@ pub(crate) fn by_counting(view: &View<'_>, uniform: u64, except: Option<u32>) ->
 /// evenly is kept with the chance weight / weight_max, which needs no table that a change of weight
 /// would make stale.
 #[inline]
-pub(crate) fn by_weight(
-    view: &View<'_>,
-    rng: &mut Rng,
-    weight_max: u32,
-    except: Option<u32>,
-) -> Option<usize> {
-    let count = view.usable.len() as u64;
-    for _ in 0..DRAWS_MAX {
-        let draw = rng.next();
-        // High half for the position, low half for the chance: independent enough after mixing.
-        let at = ((draw >> 32) * count) >> 32;
-        let chance = ((draw & 0xffff_ffff) * u64::from(weight_max)) >> 32;
-        let target = *view.usable.get(at as usize)?;
-        if chance < u64::from(view.weight(target))
-            && Some(target) != except
-            && (view.tried.is_empty() || !view.is_tried(target))
-        {
-            return Some(target as usize);
-        }
+pub(crate) fn by_weight(view: &View<'_>, rng: &mut Rng, weight_max: u32) -> Option<usize> {
+    match draw(view, rng, weight_max, view.usable.len()) {
+        Some(at) => Some(view.usable[at] as usize),
+        None => by_counting(view, rng.next()),
     }
-    by_counting(view, rng.next(), except)
 }
 
 /// Two different random targets by weight, of which the second may be missing.
@@ -77,13 +65,41 @@ pub(crate) fn two_by_weight(
     rng: &mut Rng,
     weight_max: u32,
 ) -> Option<(usize, Option<usize>)> {
-    let first = by_weight(view, rng, weight_max, None)?;
-    let second = if let [a, b] = view.usable {
-        Some(if *a as usize == first { *b } else { *a } as usize)
-    } else {
-        by_weight(view, rng, weight_max, Some(first as u32))
+    let Some(first) = draw(view, rng, weight_max, view.usable.len()) else {
+        let first = by_counting(view, rng.next())?;
+        return Some((first, None));
     };
-    // A worse kind of target never wins over a better one, however idle it is.
-    let second = second.filter(|s| tier(view, *s as u32) <= tier(view, first as u32));
-    Some((first, second))
+    let target = view.usable[first];
+    let second = if view.usable.len() == 2 {
+        // Weight has had its say in which of the two came first.
+        Some(view.usable[1 - first]).filter(|t| is_first_choice(view, *t))
+    } else {
+        draw(view, rng, weight_max, first).map(|at| view.usable[at])
+    };
+    Some((target as usize, second.map(|t| t as usize)))
+}
+
+/// The position in `usable` of a target of the best tier, by weight, other than position `except`
+/// (the length for none); `None` if there is none or chance does not find it.
+#[inline]
+fn draw(view: &View<'_>, rng: &mut Rng, weight_max: u32, except: usize) -> Option<usize> {
+    let count = view.usable.len();
+    let others = (count - usize::from(except < count)) as u64;
+    if others == 0 {
+        return None;
+    }
+    for _ in 0..DRAWS_MAX {
+        let draw = rng.next();
+        // High half for the position, low half for the chance: independent enough after mixing.
+        let at = (((draw >> 32) * others) >> 32) as usize;
+        let at = at + usize::from(at >= except);
+        let chance = ((draw & 0xffff_ffff) * u64::from(weight_max)) >> 32;
+        let target = view.usable[at];
+        if chance < u64::from(view.weight(target))
+            && (view.tried.is_empty() || !view.is_tried(target))
+        {
+            return Some(at);
+        }
+    }
+    None
 }

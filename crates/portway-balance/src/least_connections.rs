@@ -62,7 +62,7 @@ impl Balancer for LeastConnections {
         }
         match best {
             Some(best) => Some(best.target as usize),
-            None => by_counting(view, self.rng.next(), None),
+            None => by_counting(view, self.rng.next()),
         }
     }
 

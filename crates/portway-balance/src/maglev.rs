@@ -47,7 +47,7 @@ impl Maglev {
 impl Balancer for Maglev {
     fn pick(&mut self, view: &View<'_>, hash: Option<u64>) -> Option<usize> {
         let Some(mut hash) = hash else {
-            return by_weight(view, &mut self.rng, self.weight_max, None);
+            return by_weight(view, &mut self.rng, self.weight_max);
         };
         // A target that is away leaves its keys to all others by weight, not to a neighbour.
         for _ in 0..STEPS_MAX {
@@ -59,7 +59,7 @@ impl Balancer for Maglev {
             }
             hash = mix(hash.wrapping_add(1));
         }
-        by_counting(view, mix(hash), None)
+        by_counting(view, mix(hash))
     }
 
     fn set_targets(&mut self, targets: &[TargetInfo]) {

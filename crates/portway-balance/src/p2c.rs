@@ -5,6 +5,8 @@
 //! the first drawn wins, so that an idle upstream still shares by weight. Cost does not grow with
 //! the number of targets.
 
+use std::hint::select_unpredictable;
+
 use crate::balancer::{Balancer, TargetInfo, View};
 use crate::choose::two_by_weight;
 use crate::random::weight_max;
@@ -32,10 +34,12 @@ impl P2c {
 impl Balancer for P2c {
     fn pick(&mut self, view: &View<'_>, _hash: Option<u64>) -> Option<usize> {
         let (first, second) = two_by_weight(view, &mut self.rng, self.weight_max)?;
-        Some(match second {
-            Some(second) if less_busy(view, second as u32, first as u32) => second,
-            _ => first,
-        })
+        let Some(second) = second else {
+            return Some(first);
+        };
+        // Even odds: a branch would be guessed wrong every other time.
+        let better = less_busy(view, second as u32, first as u32);
+        Some(select_unpredictable(better, second, first))
     }
 
     fn set_targets(&mut self, targets: &[TargetInfo]) {
@@ -46,7 +50,7 @@ impl Balancer for P2c {
 /// Whether `a` has fewer exchanges under way per weight than `b`. Multiplied crosswise: a division
 /// would cost more than the rest of the pick.
 #[inline]
-pub(crate) fn less_busy(view: &View<'_>, a: u32, b: u32) -> bool {
+fn less_busy(view: &View<'_>, a: u32, b: u32) -> bool {
     let a_load = u64::from(view.active(a)) * u64::from(view.weight(b).max(1));
     let b_load = u64::from(view.active(b)) * u64::from(view.weight(a).max(1));
     a_load < b_load

@@ -27,7 +27,7 @@ impl Random {
 
 impl Balancer for Random {
     fn pick(&mut self, view: &View<'_>, _hash: Option<u64>) -> Option<usize> {
-        by_weight(view, &mut self.rng, self.weight_max, None)
+        by_weight(view, &mut self.rng, self.weight_max)
     }
 
     fn set_targets(&mut self, targets: &[TargetInfo]) {

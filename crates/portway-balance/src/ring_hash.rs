@@ -63,7 +63,7 @@ impl RingHash {
 impl Balancer for RingHash {
     fn pick(&mut self, view: &View<'_>, hash: Option<u64>) -> Option<usize> {
         let Some(hash) = hash else {
-            return by_weight(view, &mut self.rng, self.weight_max, None);
+            return by_weight(view, &mut self.rng, self.weight_max);
         };
         let count = self.owners.len();
         let mut at = self.find(hash);
@@ -75,7 +75,7 @@ impl Balancer for RingHash {
             }
             at += 1;
         }
-        by_counting(view, mix(hash), None)
+        by_counting(view, mix(hash))
     }
 
     fn set_targets(&mut self, targets: &[TargetInfo]) {

@@ -35,7 +35,7 @@ impl Balancer for RoundRobin {
                 return Some(target as usize);
             }
         }
-        by_counting(view, self.rng.next(), None)
+        by_counting(view, self.rng.next())
     }
 
     fn set_targets(&mut self, _targets: &[TargetInfo]) {}

@@ -31,6 +31,50 @@ proptest! {
     }
 
     #[test]
+    fn weighted_round_robin_picks_in_the_order_of_nginx(
+        weights in prop::collection::vec(1u32..6, 1..12),
+        picks in 1usize..200,
+    ) {
+        let mut fleet = Fleet::new(PolicyKind::WeightedRoundRobin, &weights);
+        let sum: i64 = weights.iter().map(|w| i64::from(*w)).sum();
+        let mut owed = vec![0i64; weights.len()];
+        for _ in 0..picks {
+            let mut best = 0;
+            for (at, weight) in weights.iter().enumerate() {
+                owed[at] += i64::from(*weight);
+                best = if owed[at] > owed[best] { at } else { best };
+            }
+            owed[best] -= sum;
+            prop_assert_eq!(fleet.pick(None), Some(best));
+        }
+    }
+
+    #[test]
+    fn weighted_round_robin_is_fair_again_after_failures_and_retries(
+        weights in prop::collection::vec(1u32..6, 2..12),
+        events in prop::collection::vec((0usize..12, 0u8..3), 1..60),
+    ) {
+        let mut fleet = Fleet::new(PolicyKind::WeightedRoundRobin, &weights);
+        for (target, event) in events {
+            let target = target % weights.len();
+            match event {
+                0 => fleet.done(target, std::time::Duration::ZERO, false),
+                1 => fleet.tried = vec![target as u32],
+                _ => fleet.usable.retain(|t| *t as usize != target),
+            }
+            fleet.pick(None);
+            fleet.tried.clear();
+            fleet.usable = (0..weights.len() as u32).collect();
+        }
+        let sum: u32 = weights.iter().sum();
+        fleet.shares(u64::from(sum) * 2);
+        let shares = fleet.shares(u64::from(sum) * 10);
+        for (share, weight) in shares.iter().zip(&weights) {
+            prop_assert!(share.abs_diff(u64::from(weight * 10)) <= 3, "{:?}", shares);
+        }
+    }
+
+    #[test]
     fn round_robin_takes_each_once(count in 1usize..40, rounds in 1u64..5) {
         let mut fleet = Fleet::new(PolicyKind::RoundRobin, &vec![1; count]);
         prop_assert_eq!(fleet.shares(count as u64 * rounds), vec![rounds; count]);
