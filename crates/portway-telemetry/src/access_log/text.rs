@@ -58,10 +58,21 @@ pub(crate) fn push_line(out: &mut Vec<u8>, stamp: &mut Stamp, record: &AccessRec
 
 /// Bare if it is one plain word, else in quotes.
 fn push_word(out: &mut Vec<u8>, text: &[u8]) {
-    let is_word = |b: &u8| b.is_ascii_alphanumeric() || b"-._:/[]@".contains(b);
-    if !text.is_empty() && text.iter().all(is_word) {
+    if !text.is_empty() && text.iter().all(|b| IS_WORD[usize::from(*b)]) {
         push_escaped(out, text);
     } else {
         push_quoted(out, text);
     }
 }
+
+static IS_WORD: [bool; 256] = {
+    let mut is_word = [false; 256];
+    let mut at = 0;
+    while at < 256 {
+        let b = at as u8;
+        is_word[at] = b.is_ascii_alphanumeric()
+            || matches!(b, b'-' | b'.' | b'_' | b':' | b'/' | b'[' | b']' | b'@');
+        at += 1;
+    }
+    is_word
+};
