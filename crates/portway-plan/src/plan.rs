@@ -119,6 +119,8 @@ pub struct ClientTimeouts {
 pub struct RoutePlan {
     /// Its name.
     pub name: Arc<str>,
+    /// Its path prefix, if it is matched by one.
+    pub prefix: Option<String>,
     /// What becomes of its exchanges.
     pub action: Action,
     /// The filters, global ones included.

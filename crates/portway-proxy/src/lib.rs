@@ -1,1 +1,22 @@
-//! (being built)
+//! The request path, to be read in this order: [`accept`], [`http1`], [`http`] (`handle`),
+//! [`forward`], [`finish`]; and what it runs on: [`snapshot`], [`worker`], [`apply`], [`gateway`].
+//!
+//! Must hold: one exchange sees one snapshot; `finish` runs exactly once per exchange; nothing on this
+//! path crosses threads or takes a lock; a failure to apply a plan leaves what runs untouched.
+
+pub mod accept;
+pub mod apply;
+pub mod finish;
+pub mod forward;
+pub mod gateway;
+pub mod http;
+pub mod http1;
+pub mod local;
+pub mod mirror;
+pub mod rewrite;
+pub mod snapshot;
+pub mod worker;
+
+pub use apply::ApplyError;
+pub use gateway::{Gateway, GatewayOptions};
+pub use snapshot::Snapshot;

@@ -104,6 +104,8 @@ pub(super) struct State {
     pub(super) expects_continue: bool,
     /// Whether the connection can carry another message after this one.
     pub(super) reusable: bool,
+    /// Octets written since it was opened.
+    written: u64,
     /// Dropped with the connection.
     held: Option<Box<dyn Any>>,
 }
@@ -136,6 +138,7 @@ impl Conn {
             body_bytes: 0,
             expects_continue: false,
             reusable: true,
+            written: 0,
             held: None,
         })))
     }
@@ -230,6 +233,12 @@ impl Conn {
     /// No further message on this connection.
     pub fn set_unusable(&self) {
         self.0.borrow_mut().reusable = false;
+    }
+
+    /// Octets written since the connection was opened: whether its peer makes progress.
+    #[must_use]
+    pub fn written(&self) -> u64 {
+        self.0.borrow().written
     }
 
     /// Whether anything waits to be written.
@@ -380,6 +389,7 @@ impl State {
             match written {
                 Ok(0) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
                 Ok(n) => {
+                    self.written += n as u64;
                     let of_out = n.min(self.out.len() - self.out_written);
                     self.out_written += of_out;
                     self.finish_data(n - of_out);

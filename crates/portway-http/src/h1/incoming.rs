@@ -66,6 +66,11 @@ impl Incoming {
         Poll::Ready(frame)
     }
 
+    /// Sets the most octets the body may have; 0 for no limit.
+    pub fn limit(&self, bytes_max: u64) {
+        self.conn.limit_body(bytes_max);
+    }
+
     fn go_home(&mut self) {
         if self.pump.is_none()
             && let Some(home) = self.home.take()

@@ -1,0 +1,56 @@
+//! Accepting connections: the first hop.
+//!
+//! Must hold: a listener over its connection limit closes what is over it at once and counts it, and
+//! keeps accepting; a listener that ends stops accepting before its connections are told.
+
+use std::net::{SocketAddr, TcpListener};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use portway_net::Acceptor;
+use tokio::net::TcpStream;
+
+use crate::http1;
+use crate::snapshot::Door;
+use crate::worker::Worker;
+
+/// Accepts on one socket of a listener until the listener or the process ends.
+pub async fn accept(worker: Rc<Worker>, door: Arc<Door>, socket: TcpListener) {
+    let mut acceptor = match Acceptor::new(socket, &worker.wheel) {
+        Ok(acceptor) => acceptor,
+        Err(error) => {
+            tracing::error!(listener = %door.name, %error, "cannot accept connections");
+            return;
+        }
+    };
+    let counter = worker.shard.listener(&door.name);
+    loop {
+        let accepted = tokio::select! {
+            accepted = acceptor.accept() => accepted,
+            () = door.drain.ending() => break,
+            () = worker.shared.drain.ending() => break,
+        };
+        serve(&worker, &door, &counter, accepted);
+    }
+    // What the kernel has already accepted for us is still ours to serve.
+    while let Some(accepted) = acceptor.try_accept() {
+        serve(&worker, &door, &counter, accepted);
+    }
+}
+
+fn serve(
+    worker: &Rc<Worker>,
+    door: &Arc<Door>,
+    counter: &portway_telemetry::metrics::ListenerHandle,
+    (stream, peer): (TcpStream, SocketAddr),
+) {
+    let Some(open) = door.connections.open() else {
+        return; // over max_connections: closing at once is the quickest answer
+    };
+    let counted = counter.connection_opened();
+    let (worker, door) = (Rc::clone(worker), Arc::clone(door));
+    tokio::task::spawn_local(async move {
+        http1::serve(worker, door, stream, peer).await;
+        drop((open, counted));
+    });
+}

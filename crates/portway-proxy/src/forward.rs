@@ -1,0 +1,283 @@
+//! Forwarding: breaker around retries around balancing, and the exchange's share of an upstream.
+//!
+//! Must hold: a breaker judges whole exchanges, after retries, so that one dead target among good ones
+//! does not open it; each try goes to another target while there is one; what is counted as under way is
+//! uncounted when the lease ends, whatever happened.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use http::header::{HeaderValue, RETRY_AFTER, SET_COOKIE};
+use portway_balance::Outcome;
+use portway_core::{Code, Mono, ProxyError, RouteId, UpstreamId, limits};
+use portway_filter::RetryPolicy;
+use portway_http::h1::pump::Unsent;
+use portway_http::{Body, Exchange, Reply};
+use portway_net::Timer;
+use portway_plan::{Action, RoutePlan, Split};
+use portway_upstream::connect::Held;
+use portway_upstream::retry::{pause, wants_retry};
+use portway_upstream::spec::StickySpec;
+use portway_upstream::{Attempt, Breaker, Permit, Picked, Target, Tried, WorkerUpstream};
+
+use crate::http::Handled;
+use crate::mirror;
+use crate::rewrite::{place, rewrite};
+use crate::snapshot::WorkerSnapshot;
+use crate::worker::Worker;
+
+/// An exchange's share of its target, held until the reply has been sent.
+pub struct Lease {
+    target: Arc<Target>,
+    _requests: Held,
+    /// The exchange with the upstream must be over by then.
+    pub deadline: Mono,
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        self.target.load.end();
+    }
+}
+
+/// One exchange's way to an upstream.
+struct Forwarding<'a> {
+    worker: &'a Rc<Worker>,
+    snapshot: &'a Rc<WorkerSnapshot>,
+    timer: &'a Timer,
+    route: RouteId,
+    plan: &'a RoutePlan,
+    upstream: &'a Rc<WorkerUpstream>,
+    retry: Option<&'a RetryPolicy>,
+    deadline: Mono,
+    started: Mono,
+}
+
+/// Sends the exchange to the route's upstream.
+pub async fn forward(
+    worker: &Rc<Worker>,
+    snapshot: &Rc<WorkerSnapshot>,
+    timer: &Timer,
+    exchange: &mut Exchange,
+    route: RouteId,
+) -> Handled {
+    let plan = &snapshot.shared.plan.routes[route.index()];
+    let id = choose_upstream(worker, &plan.action, exchange);
+    let upstream = snapshot.upstream(worker, id);
+    exchange.notes.upstream = Some(id);
+    let started = worker.wheel.clock().now();
+    let limit = plan.timeouts.request.unwrap_or(upstream.shared.spec.timeouts.request);
+    let forwarding = Forwarding {
+        worker,
+        snapshot,
+        timer,
+        route,
+        plan,
+        upstream,
+        retry: plan.retry.as_ref(),
+        deadline: started + limit,
+        started,
+    };
+    match forwarding.run(exchange).await {
+        Ok(handled) => handled,
+        Err(refusal) => refusal.into(),
+    }
+}
+
+impl Forwarding<'_> {
+    async fn run(&self, exchange: &mut Exchange) -> Result<Handled, Reply> {
+        let breakers = self.pass_breakers(exchange)?;
+        let spec = &self.upstream.shared.spec;
+        let Some(requests) = Held::begin(&self.upstream.shared, |u| &u.usage.requests, spec.limits.requests_max) else {
+            let detail = format!("max_requests of upstream {} is reached", spec.name);
+            return Err(exchange.problem(ProxyError::new(Code::UpstreamOverloaded, detail)));
+        };
+        rewrite(&self.plan.rewrite, exchange);
+        if let Body::H1(incoming) = &exchange.body {
+            incoming.limit(exchange.body_bytes_max);
+        }
+        let tried = self.try_targets(exchange).await;
+        let now = self.worker.wheel.clock().now();
+        exchange.notes.upstream_ns = now.since(self.started).as_nanos() as u64;
+        self.judge(breakers, &tried, now);
+        match tried {
+            Ok((mut reply, picked)) => {
+                self.stick(exchange, &mut reply, &picked.target);
+                let lease = Lease { target: picked.target, _requests: requests, deadline: self.deadline };
+                Ok(Handled { reply, lease: Some(lease) })
+            }
+            Err(error) => Err(exchange.problem(error)),
+        }
+    }
+
+    /// The route's own breaker, then the upstream's.
+    fn pass_breakers(&self, exchange: &mut Exchange) -> Result<[Option<Permit<'_>>; 2], Reply> {
+        let now = self.worker.wheel.now();
+        let own = self.snapshot.shared.routes[self.route.index()].breaker.as_deref();
+        let shared = self.upstream.shared.breaker.as_ref();
+        Ok([self.pass(own, now, exchange)?, self.pass(shared, now, exchange)?])
+    }
+
+    fn pass<'b>(&self, breaker: Option<&'b Breaker>, now: Mono, exchange: &mut Exchange) -> Result<Option<Permit<'b>>, Reply> {
+        let Some(breaker) = breaker else { return Ok(None) };
+        breaker.admit(now).map(Some).map_err(|wait| {
+            let detail = format!("the breaker of {} is open", self.upstream.shared.spec.name);
+            let reply = exchange.problem(ProxyError::new(Code::CircuitOpen, detail));
+            reply.with_header(RETRY_AFTER, HeaderValue::from(wait.as_secs().max(1)))
+        })
+    }
+
+    /// Tells the breakers. What the client or a limit of ours ended says nothing of the upstream.
+    fn judge(&self, breakers: [Option<Permit<'_>>; 2], tried: &Result<(Reply, Picked), ProxyError>, now: Mono) {
+        let ok = match tried {
+            Ok((reply, _)) => !reply.status.is_server_error(),
+            Err(error) => match error.kind {
+                Code::ConnectFailure
+                | Code::ConnectTimeout
+                | Code::UpstreamTimeout
+                | Code::UpstreamReset
+                | Code::UpstreamBadReply
+                | Code::NoHealthyTarget => false,
+                _ => return,
+            },
+        };
+        breakers.into_iter().flatten().for_each(|permit| permit.record(ok, now));
+    }
+
+    async fn try_targets(&self, exchange: &mut Exchange) -> Result<(Reply, Picked), ProxyError> {
+        let balance = &self.upstream.shared.spec.balance;
+        let hash = place(&balance.hash_on, balance.policy, exchange);
+        let sticky = balance.sticky.as_ref().and_then(|s| sticky_key(s, exchange));
+        let budget = self.retry.map(|policy| {
+            let budget = self.snapshot.budget(self.worker, self.route);
+            budget.earn(policy);
+            (policy, budget)
+        });
+        let mirror = mirror::wanted(self.worker, self.plan);
+        let mut unsent = Unsent { replay: Vec::new(), rest: std::mem::take(&mut exchange.body) };
+        let mut tried: Vec<u32> = Vec::new();
+        loop {
+            let picked = self.pick(hash, sticky, &tried)?;
+            exchange.notes.target = Some(Arc::clone(&picked.target.label));
+            let kept = self.kept_bytes(mirror.is_some());
+            let mut attempted = self.attempt(&picked, exchange, unsent, kept).await;
+            let retries = exchange.notes.retries;
+            let again = budget.filter(|(policy, budget)| {
+                retries < policy.retries_max
+                    && attempted.unsent.is_some()
+                    && wants_retry(policy, &exchange.request.method, &attempted.outcome)
+                    && self.worker.wheel.now() < self.deadline
+                    && budget.spend(policy, self.worker.wheel.now())
+            });
+            let (Some((policy, _)), Some(again)) = (again, attempted.unsent.take()) else {
+                if let (Some(mirror), Some(sent)) = (mirror, attempted.unsent) {
+                    mirror::send(self.worker, self.snapshot, mirror, exchange, sent);
+                }
+                return match attempted.outcome {
+                    Ok(reply) => Ok((reply, picked)),
+                    Err(error) => {
+                        picked.target.load.end();
+                        Err(error)
+                    }
+                };
+            };
+            picked.target.load.end();
+            drop(attempted.outcome);
+            unsent = again;
+            tried.push(picked.index);
+            let wait = pause(policy, retries, self.worker.random.borrow_mut().f64());
+            if !wait.is_zero() {
+                self.timer.sleep((self.worker.wheel.clock().now() + wait).min(self.deadline)).await;
+            }
+            exchange.notes.retries += 1;
+        }
+    }
+
+    /// So much of the body must be kept: for a retry, or for the mirror.
+    fn kept_bytes(&self, mirrored: bool) -> usize {
+        let for_retry = if self.retry.is_some() { limits::RETRY_BUFFER_BYTES_MAX } else { 0 };
+        for_retry.max(if mirrored { limits::MIRROR_BUFFER_BYTES_MAX } else { 0 })
+    }
+
+    fn pick(&self, hash: Option<u64>, sticky: Option<u64>, tried: &[u32]) -> Result<Picked, ProxyError> {
+        let picked = self.upstream.pick(hash, sticky, tried, self.worker.wheel.now());
+        let picked = picked.ok_or_else(|| {
+            let name = &self.upstream.shared.spec.name;
+            ProxyError::new(Code::NoHealthyTarget, format!("upstream {name} has no target to send to"))
+        })?;
+        picked.target.load.begin();
+        Ok(picked)
+    }
+
+    async fn attempt(&self, picked: &Picked, exchange: &mut Exchange, unsent: Unsent, keep_bytes_max: usize) -> Tried {
+        let clock = self.worker.wheel.clock();
+        let started = clock.now();
+        let per_try = self.retry.and_then(|policy| policy.per_try_timeout);
+        let deadline = per_try.map_or(self.deadline, |limit| self.deadline.min(started + limit));
+        let upstream = &self.upstream.shared;
+        let timer = self.timer;
+        let buffers = &self.worker.buffers;
+        let attempt = Attempt { upstream, picked, buffers, timer, deadline, keep_bytes_max };
+        let tried = attempt.run(exchange, unsent).await;
+        let now = clock.now();
+        let ok = match &tried.outcome {
+            Ok(reply) => !reply.status.is_server_error(),
+            Err(error) if error.side == portway_core::Side::Upstream && error.kind != Code::UpstreamOverloaded => false,
+            Err(_) => return tried,
+        };
+        self.upstream.done(picked, Outcome { latency: now.since(started), ok }, now);
+        upstream.observe(&picked.target, ok, now);
+        tried
+    }
+
+    /// Tells a new client (or one whose target is gone) which target is its own.
+    fn stick(&self, exchange: &Exchange, reply: &mut Reply, target: &Target) {
+        let Some(sticky) = &self.upstream.shared.spec.balance.sticky else { return };
+        if sticky_key(sticky, exchange) == Some(target.key) {
+            return;
+        }
+        let age = sticky.ttl.map_or(String::new(), |ttl| format!("; Max-Age={}", ttl.as_secs()));
+        let secure = if exchange.client.secure { "; Secure" } else { "" };
+        let cookie = format!("{}={:016x}; Path=/; HttpOnly; SameSite=Lax{age}{secure}", sticky.cookie, target.key);
+        if let Ok(value) = HeaderValue::try_from(cookie) {
+            reply.headers.append(SET_COOKIE, value);
+        }
+    }
+}
+
+fn sticky_key(sticky: &StickySpec, exchange: &Exchange) -> Option<u64> {
+    u64::from_str_radix(exchange.request.cookie(&sticky.cookie)?, 16).ok()
+}
+
+fn choose_upstream(worker: &Worker, action: &Action, exchange: &Exchange) -> UpstreamId {
+    match action {
+        Action::Upstream(id) => *id,
+        Action::Split(split) => choose_part(worker, split, exchange),
+        _ => unreachable_upstream(),
+    }
+}
+
+/// `act` only forwards routes with an upstream; the first upstream is as good an answer as any.
+fn unreachable_upstream() -> UpstreamId {
+    debug_assert!(false, "only routes with an upstream are forwarded");
+    UpstreamId(0)
+}
+
+fn choose_part(worker: &Worker, split: &Split, exchange: &Exchange) -> UpstreamId {
+    let total: u64 = split.parts.iter().map(|(_, weight)| u64::from(*weight)).sum();
+    let point = split
+        .sticky_by
+        .as_ref()
+        .and_then(|on| crate::rewrite::hash_of(on, exchange))
+        // The high bits of a product spread a hash evenly over any total (Lemire, 2016).
+        .map(|hash| ((u128::from(hash) * u128::from(total)) >> 64) as u64)
+        .unwrap_or_else(|| worker.random.borrow_mut().u64(0..total.max(1)));
+    let mut left = point;
+    for (id, weight) in &split.parts {
+        match left.checked_sub(u64::from(*weight)) {
+            None => return *id,
+            Some(rest) => left = rest,
+        }
+    }
+    split.parts.last().map_or_else(unreachable_upstream, |(id, _)| *id)
+}

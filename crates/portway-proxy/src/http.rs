@@ -1,0 +1,181 @@
+//! The path of every HTTP exchange: [`handle`].
+//!
+//! Must hold: one snapshot per exchange, loaded by the caller; every way out of `handle` has passed the
+//! response filters. Whoever sends the reply calls `finish` once, last.
+
+use std::rc::Rc;
+
+use http::header::{ALLOW, HeaderValue, ORIGIN};
+use http::{HeaderMap, HeaderName, Method, StatusCode};
+use portway_core::{Code, ListenerId, RouteId};
+use portway_filter::{Chain, Flow};
+use portway_http::{Body, Exchange, Reply, request::Form};
+use portway_net::Timer;
+use portway_plan::{Action, Exposed, ListenerPlan};
+use portway_route::{Found, Lookup, Params};
+
+use crate::forward::{Lease, forward};
+use crate::local;
+use crate::snapshot::WorkerSnapshot;
+use crate::worker::Worker;
+
+/// A reply on its way, and what must live until it has been sent.
+pub struct Handled {
+    /// The reply.
+    pub reply: Reply,
+    /// The target's share in it, if it came from one.
+    pub lease: Option<Lease>,
+}
+
+impl From<Reply> for Handled {
+    fn from(reply: Reply) -> Handled {
+        Handled { reply, lease: None }
+    }
+}
+
+/// Finds the route, runs its filters around its action.
+pub async fn handle(
+    worker: &Rc<Worker>,
+    snapshot: &Rc<WorkerSnapshot>,
+    timer: &Timer,
+    exchange: &mut Exchange,
+) -> Handled {
+    let shared = &snapshot.shared;
+    let listener = &shared.plan.listeners[exchange.client.listener.index()];
+    if let Some(reply) = operators_page(worker, listener, exchange) {
+        return reply.into();
+    }
+    let (filters, found) = find(snapshot, exchange);
+    exchange.route = found.as_ref().ok().copied();
+    let mut handled = match filters.on_request(exchange).await {
+        Flow::Stop(reply) => Handled::from(*reply),
+        Flow::Continue => match found {
+            Ok(route) => act(worker, snapshot, timer, exchange, route).await,
+            Err(missing) => missing.reply(exchange).into(),
+        },
+    };
+    filters.on_response(exchange, &mut handled.reply).await;
+    handled
+}
+
+/// Why no route took the exchange.
+enum Missing {
+    Route,
+    Method(Vec<Method>),
+    /// `OPTIONS *` asks about the gateway itself (RFC 9110, section 9.3.7).
+    Nothing,
+}
+
+impl Missing {
+    fn reply(self, exchange: &mut Exchange) -> Reply {
+        match self {
+            Missing::Route => {
+                let detail = format!("no route matches host `{}`, path `{}`", exchange.request.host, exchange.request.path);
+                exchange.refuse(Code::NoRoute, &detail)
+            }
+            Missing::Method(allow) => {
+                let detail = format!("routes match the path, but none takes {}", exchange.request.method);
+                let reply = exchange.refuse(Code::MethodNotAllowed, &detail);
+                let names: Vec<_> = allow.iter().map(Method::as_str).collect();
+                match HeaderValue::try_from(names.join(", ")) {
+                    Ok(value) => reply.with_header(ALLOW, value),
+                    Err(_) => reply,
+                }
+            }
+            Missing::Nothing => Reply::new(StatusCode::NO_CONTENT, Body::Empty)
+                .with_header(ALLOW, HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")),
+        }
+    }
+}
+
+fn find<'s>(snapshot: &'s WorkerSnapshot, exchange: &Exchange) -> (&'s Chain, Result<RouteId, Missing>) {
+    let shared = &snapshot.shared;
+    let request = &exchange.request;
+    if request.form == Form::Asterisk {
+        return (&shared.no_route, Err(Missing::Nothing));
+    }
+    let found = lookup(snapshot, exchange.client.listener, exchange, &request.method);
+    // A preflight asks on behalf of another method: the filters of that method's route answer it
+    // (Fetch standard, "CORS-preflight fetch").
+    let found = match (found, preflight_method(exchange)) {
+        (Found::Route(route), _) => return (&shared.routes[route.index()].filters, Ok(route)),
+        (other, None) => other,
+        (other, Some(method)) => match lookup(snapshot, exchange.client.listener, exchange, &method) {
+            Found::Route(route) => {
+                let missing = Missing::of(other);
+                return (&shared.routes[route.index()].filters, Err(missing));
+            }
+            _ => other,
+        },
+    };
+    (&shared.no_route, Err(Missing::of(found)))
+}
+
+impl Missing {
+    fn of(found: Found) -> Missing {
+        match found {
+            Found::MethodNotAllowed(methods) => Missing::Method(methods.into_iter().collect()),
+            _ => Missing::Route,
+        }
+    }
+}
+
+fn lookup(snapshot: &WorkerSnapshot, listener: ListenerId, exchange: &Exchange, method: &Method) -> Found {
+    let request = &exchange.request;
+    let lookup = Lookup {
+        listener,
+        host: &request.host,
+        path: &request.path,
+        query: request.query.as_deref(),
+        method,
+        headers: &request.headers,
+    };
+    snapshot.shared.plan.table.find(&lookup, &mut Params::new())
+}
+
+fn preflight_method(exchange: &Exchange) -> Option<Method> {
+    const REQUEST_METHOD: HeaderName = HeaderName::from_static("access-control-request-method");
+    let headers: &HeaderMap = &exchange.request.headers;
+    if exchange.request.method != Method::OPTIONS || !headers.contains_key(ORIGIN) {
+        return None;
+    }
+    Method::from_bytes(headers.get(REQUEST_METHOD)?.as_bytes()).ok()
+}
+
+async fn act(
+    worker: &Rc<Worker>,
+    snapshot: &Rc<WorkerSnapshot>,
+    timer: &Timer,
+    exchange: &mut Exchange,
+    route: RouteId,
+) -> Handled {
+    let plan = &snapshot.shared.plan.routes[route.index()];
+    match &plan.action {
+        Action::Upstream(_) | Action::Split(_) => forward(worker, snapshot, timer, exchange, route).await,
+        Action::Redirect(redirect) => local::redirect(redirect, plan.prefix.as_deref(), exchange).into(),
+        Action::Respond(respond) => local::respond(respond, exchange).into(),
+        Action::Static(files) => local::serve_static(files, exchange).await.into(),
+    }
+}
+
+/// `/health` and `/metrics` where the listener exposes them: before routes, so that no route can take
+/// their place by accident.
+fn operators_page(worker: &Worker, listener: &ListenerPlan, exchange: &Exchange) -> Option<Reply> {
+    if exchange.request.method != Method::GET && exchange.request.method != Method::HEAD {
+        return None;
+    }
+    match exchange.request.path.as_str() {
+        "/health" if listener.expose_health == Exposed::Yes => {
+            Some(Reply::new(StatusCode::OK, Body::from("{\"status\":\"ok\"}\n"))
+                .with_header(http::header::CONTENT_TYPE, HeaderValue::from_static("application/json")))
+        }
+        "/metrics" if listener.expose_metrics == Exposed::Yes => {
+            let text = worker.shared.registry.encode(portway_telemetry::metrics::Format::Text);
+            Some(Reply::new(StatusCode::OK, Body::from(text.into_bytes())).with_header(
+                http::header::CONTENT_TYPE,
+                HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8"),
+            ))
+        }
+        _ => None,
+    }
+}

@@ -1,0 +1,320 @@
+//! An HTTP/1 client connection: exchanges one after the other, each read, handled, answered, finished.
+//!
+//! Must hold: replies go out in the order of their requests; a connection with unread octets of a
+//! request is not used for another (CVE-2025-4366); every wait has a deadline; what cannot be completed
+//! is cut, never ended as if it were whole.
+
+use std::future::poll_fn;
+use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use http::{Method, Version};
+use portway_core::{Code, ListenerId, Mono, ProxyError, limits};
+use portway_http::h1::serialize::{reply_framing, reply_head};
+use portway_http::h1::{Conn, Incoming, Io, Persistence, ReplyWriter, RequestHead, Role};
+use portway_http::hygiene::forwarded::client_ip;
+use portway_http::hygiene::framing::Framing;
+use portway_http::{Body, BodyLength, Downstream, Exchange, Protocol};
+use portway_net::Timer;
+use portway_plan::ListenerPlan;
+use tokio::net::TcpStream;
+
+use crate::finish::{finish, note};
+use crate::http::{Handled, handle};
+use crate::snapshot::{Door, WorkerSnapshot};
+use crate::worker::Worker;
+
+/// After the last reply, what the client still sends is read for so long at most, so that our closing
+/// does not destroy the reply on its way (RFC 9112, section 9.6).
+const LINGER: Duration = Duration::from_secs(2);
+/// And so many octets at most.
+const LINGER_BYTES_MAX: u64 = 1024 * 1024;
+
+struct Session {
+    worker: Rc<Worker>,
+    door: Arc<Door>,
+    conn: Conn,
+    timer: Timer,
+    peer: SocketAddr,
+}
+
+/// What becomes of the connection after an exchange.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Next {
+    /// Another request.
+    Go,
+    /// FIN, after reading what still comes.
+    Linger,
+    /// Closed at once.
+    Close,
+}
+
+/// Serves a client connection to its end.
+pub async fn serve(worker: Rc<Worker>, door: Arc<Door>, stream: TcpStream, peer: SocketAddr) {
+    let conn = Conn::new(Io::Tcp(stream), Role::Client, &worker.buffers);
+    let timer = worker.wheel.timer();
+    let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
+    let session = Session { worker, door, conn, timer, peer };
+    let mut first = true;
+    loop {
+        let snapshot = session.worker.snapshot();
+        let Some(listener) = snapshot.find_listener(session.door.key) else { break };
+        let plan = &snapshot.shared.plan.listeners[listener.index()];
+        let wait = if first { plan.timeouts.header } else { plan.timeouts.idle };
+        drop(snapshot); // an idle connection must not keep an old snapshot alive
+        if !session.wait_for_request(wait, first).await {
+            break;
+        }
+        first = false;
+        let mut exchange = session.worker.take_exchange();
+        let next = session.exchange(&mut exchange).await;
+        session.worker.give_exchange(exchange);
+        match next {
+            Next::Go => session.conn.rest(),
+            Next::Linger => {
+                session.linger().await;
+                break;
+            }
+            Next::Close => break,
+        }
+    }
+}
+
+impl Session {
+    fn is_ending(&self) -> bool {
+        self.worker.is_ending() || self.door.drain.is_ending()
+    }
+
+    /// Whether a request has begun to arrive. False when the client closed, was idle too long, or
+    /// nothing more is to be served.
+    async fn wait_for_request(&self, wait: Duration, first: bool) -> bool {
+        let deadline = self.worker.wheel.now() + wait;
+        poll_fn(|cx| {
+            if self.conn.poll_readable(cx).is_ready() {
+                return Poll::Ready(true);
+            }
+            // A fresh connection may have been accepted on the promise to be served.
+            if self.is_ending() && !first {
+                return Poll::Ready(false);
+            }
+            self.timer.poll(cx, deadline).map(|()| false)
+        })
+        .await
+    }
+
+    async fn exchange(&self, exchange: &mut Exchange) -> Next {
+        let worker = &self.worker;
+        let snapshot = worker.snapshot();
+        let Some(id) = snapshot.find_listener(self.door.key) else { return Next::Close };
+        let listener = &snapshot.shared.plan.listeners[id.index()];
+        exchange.started = worker.wheel.clock().now();
+        exchange.started_wall_ns = worker.wall_ns(exchange.started);
+        exchange.read_deadline = exchange.started + listener.timeouts.read;
+        self.identify(exchange, id, listener);
+        let head = match self.read_head(exchange, listener).await {
+            Ok(Some(head)) => head,
+            Ok(None) => return Next::Close,
+            Err(error) => return self.refuse(&snapshot, listener, exchange, error).await,
+        };
+        let _active = worker.shard.request_started();
+        self.accept_head(exchange, listener, &head);
+        let handled = match too_large(exchange, &head) {
+            Some(error) => exchange.problem(error).into(),
+            None => handle(worker, &snapshot, &self.timer, exchange).await,
+        };
+        self.answer(&snapshot, listener, exchange, handled, head.persistent).await
+    }
+
+    fn identify(&self, exchange: &mut Exchange, id: ListenerId, listener: &ListenerPlan) {
+        let client = &mut exchange.client;
+        client.peer = self.peer;
+        client.ip = self.peer.ip();
+        client.trusted = listener.trusted.contains(self.peer.ip());
+        client.listener = id;
+        client.local_port = self.door.addr.port();
+        client.secure = false;
+    }
+
+    async fn read_head(&self, exchange: &mut Exchange, listener: &ListenerPlan) -> Result<Option<RequestHead>, ProxyError> {
+        let deadline = (exchange.started + listener.timeouts.header).min(exchange.read_deadline);
+        let trusted = exchange.client.trusted;
+        let request = &mut exchange.request;
+        poll_fn(|cx| {
+            if let Poll::Ready(head) = self.conn.poll_request_head(cx, &listener.head, trusted, request) {
+                return Poll::Ready(head);
+            }
+            self.timer.poll(cx, deadline).map(|()| {
+                Err(ProxyError::new(Code::RequestTimeout, "the request head did not arrive in time"))
+            })
+        })
+        .await
+    }
+
+    fn accept_head(&self, exchange: &mut Exchange, listener: &ListenerPlan, head: &RequestHead) {
+        exchange.protocol = match exchange.request.version {
+            Version::HTTP_10 => Protocol::Http10,
+            _ => Protocol::Http11,
+        };
+        exchange.body_bytes_max = listener.body_bytes_max;
+        if exchange.client.trusted {
+            let ip: IpAddr = client_ip(&exchange.request.headers, self.peer.ip(), &listener.trusted);
+            exchange.client.ip = ip;
+        }
+        exchange.downstream = Downstream::H1(self.conn.clone());
+        exchange.body = match head.framing {
+            Framing::None | Framing::Length(0) | Framing::Close => Body::Empty,
+            Framing::Length(_) | Framing::Chunked => Body::H1(Incoming::new(self.conn.clone())),
+        };
+    }
+
+    /// Answers a request whose head could not be read, and ends the connection.
+    async fn refuse(&self, snapshot: &Rc<WorkerSnapshot>, listener: &ListenerPlan, exchange: &mut Exchange, error: ProxyError) -> Next {
+        self.conn.set_unusable();
+        let silent = error.kind == Code::ClientGone;
+        let mut reply = exchange.problem(error);
+        if silent {
+            finish(&self.worker, snapshot, exchange, Code::ClientGone.status());
+            return Next::Close;
+        }
+        snapshot.shared.no_route.on_response(exchange, &mut reply).await;
+        self.answer(snapshot, listener, exchange, reply.into(), false).await
+    }
+
+    async fn answer(&self, snapshot: &Rc<WorkerSnapshot>, listener: &ListenerPlan, exchange: &mut Exchange, handled: Handled, persistent: bool) -> Next {
+        let Handled { mut reply, lease } = handled;
+        if exchange.notes.code == Some(Code::ClientGone) {
+            finish(&self.worker, snapshot, exchange, Code::ClientGone.status());
+            return Next::Close;
+        }
+        let framing = reply_framing(&reply, &exchange.request.method, exchange.protocol);
+        let rest = self.rest_of_request();
+        let goes_on = persistent && !reply.close && framing != Framing::Close && rest != Rest::Endless && !self.is_ending();
+        let persistence = match exchange.protocol {
+            _ if !goes_on => Persistence::Close,
+            Protocol::Http10 => Persistence::SayKeepAlive,
+            _ => Persistence::KeepAlive,
+        };
+        self.conn.queue(|out| reply_head(out, &reply, framing, persistence, &self.worker.date.borrow()));
+        let deadline = lease.as_ref().map_or(Mono::NEVER, |lease| lease.deadline);
+        let status = reply.status.as_u16();
+        let mut writer = ReplyWriter::new(framing);
+        let written = self.write(&mut writer, &mut reply.body, listener, deadline).await;
+        exchange.notes.bytes_out = writer.bytes;
+        exchange.notes.bytes_in = self.conn.body_bytes();
+        if let Err(error) = &written {
+            note(exchange, error);
+        }
+        finish(&self.worker, snapshot, exchange, status);
+        drop((reply, lease));
+        match written {
+            Err(_) => {
+                self.conn.abort();
+                Next::Close
+            }
+            Ok(()) if !goes_on => if self.conn.body_is_done() { Next::Linger } else { Next::Linger },
+            Ok(()) if rest == Rest::Small => self.drain(exchange).await,
+            Ok(()) => Next::Go,
+        }
+    }
+
+    async fn write(&self, writer: &mut ReplyWriter, body: &mut Body, listener: &ListenerPlan, upstream: Mono) -> Result<(), ProxyError> {
+        let mut progress = (self.conn.written(), self.worker.wheel.now());
+        poll_fn(|cx| {
+            if let Poll::Ready(done) = writer.poll(cx, &self.conn, body) {
+                return Poll::Ready(done);
+            }
+            if self.conn.written() != progress.0 {
+                progress = (self.conn.written(), self.worker.wheel.now());
+            }
+            let client = if writer.waits_for_client() { progress.1 + listener.timeouts.write } else { Mono::NEVER };
+            if !writer.waits_for_client() && self.conn.body_is_done() && self.conn.poll_gone(cx).is_ready() {
+                return Poll::Ready(Err(ProxyError::new(Code::ClientGone, "the client did not wait for the whole reply")));
+            }
+            self.timer.poll(cx, client.min(upstream)).map(|()| {
+                Err(if client <= upstream {
+                    ProxyError::new(Code::ClientGone, "the client did not read the reply in time")
+                } else {
+                    ProxyError::new(Code::UpstreamTimeout, "the reply was not complete in time")
+                })
+            })
+        })
+        .await
+    }
+
+    /// What of the request nobody has read.
+    fn rest_of_request(&self) -> Rest {
+        if self.conn.body_is_done() {
+            return Rest::None;
+        }
+        // A client that waits for `100 Continue` may send its body or not: no telling where the next
+        // request begins.
+        if self.conn.expects_continue() {
+            return Rest::Endless;
+        }
+        match Incoming::new(self.conn.clone()).length() {
+            BodyLength::Exact(left) if left <= limits::DRAIN_BYTES_MAX => Rest::Small,
+            _ => Rest::Endless,
+        }
+    }
+
+    /// Reads a small rest of the request, so that the connection can go on.
+    async fn drain(&self, exchange: &Exchange) -> Next {
+        let mut left = Body::H1(Incoming::new(self.conn.clone()));
+        let reading = async {
+            while let Some(frame) = left.frame().await {
+                if frame.is_err() {
+                    return false;
+                }
+            }
+            true
+        };
+        match portway_net::with_deadline(&self.timer, exchange.read_deadline, reading).await {
+            Ok(true) => Next::Go,
+            _ => Next::Close,
+        }
+    }
+
+    async fn linger(&self) {
+        let deadline = self.worker.wheel.now() + LINGER;
+        let mut left = LINGER_BYTES_MAX;
+        let mut closed = false;
+        poll_fn(|cx| {
+            if !closed {
+                match self.conn.poll_shutdown(cx) {
+                    Poll::Ready(Ok(())) => closed = true,
+                    Poll::Ready(Err(_)) => return Poll::Ready(()),
+                    Poll::Pending => return self.timer.poll(cx, deadline),
+                }
+            }
+            if self.conn.poll_discard(cx, &mut left).is_ready() {
+                return Poll::Ready(());
+            }
+            self.timer.poll(cx, deadline)
+        })
+        .await;
+    }
+}
+
+/// What of a request's body is still on its way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Rest {
+    None,
+    /// Cheaper to read than a new connection.
+    Small,
+    /// Too much, or without a known end.
+    Endless,
+}
+
+/// A request that says itself that it is too large.
+fn too_large(exchange: &Exchange, head: &RequestHead) -> Option<ProxyError> {
+    let max = exchange.body_bytes_max;
+    match head.framing {
+        Framing::Length(length) if max != 0 && length > max && exchange.request.method != Method::HEAD => {
+            Some(ProxyError::new(Code::PayloadTooLarge, format!("the body has {length} octets, the limit is {max}")))
+        }
+        _ => None,
+    }
+}

@@ -1,0 +1,127 @@
+//! The live thing a plan becomes, and one worker's view of it.
+//!
+//! Must hold: a snapshot never changes once it is published; what lives on from one to the next
+//! (listeners, upstreams, filters, breakers) is shared by `Arc`. A worker's view is made of cells that
+//! fill at first use, so that a reload of 10,000 routes costs a worker next to nothing.
+
+use std::cell::OnceCell;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use portway_core::{ListenerId, RouteId, UpstreamId};
+use portway_filter::Chain;
+use portway_net::{Connections, Drain};
+use portway_plan::Plan;
+use portway_telemetry::access_log::AccessLog;
+use portway_telemetry::metrics::{RouteHandle, Slots, UpstreamHandle};
+use portway_upstream::retry::Budget;
+use portway_upstream::{Breaker, Upstream, WorkerUpstream};
+
+use crate::worker::Worker;
+
+/// A plan that serves.
+pub struct Snapshot {
+    /// Counts the snapshots of this process, from 1.
+    pub generation: u64,
+    /// What it was made from.
+    pub plan: Plan,
+    /// By `ListenerId`.
+    pub listeners: Vec<Arc<Door>>,
+    /// By `UpstreamId`.
+    pub upstreams: Vec<Arc<LiveUpstream>>,
+    /// By `RouteId`.
+    pub routes: Vec<LiveRoute>,
+    /// The filters of exchanges that no route takes.
+    pub no_route: Chain,
+    /// The global access log.
+    pub log: Option<AccessLog>,
+}
+
+/// What of a route outlives a reload that did not change it.
+pub struct LiveRoute {
+    /// Its filters with their state.
+    pub filters: Chain,
+    /// Its breaker.
+    pub breaker: Option<Arc<Breaker>>,
+    /// Its access log.
+    pub log: Option<AccessLog>,
+}
+
+/// A listener that is open.
+pub struct Door {
+    /// Never used twice, so that a connection finds its listener in a later snapshot.
+    pub key: u64,
+    /// Its name at the time it was opened.
+    pub name: Arc<str>,
+    /// The address it got.
+    pub addr: SocketAddr,
+    /// Ends it without ending the process.
+    pub drain: Drain,
+    /// Its open connections.
+    pub connections: Connections,
+}
+
+/// An upstream with what runs for it in the background.
+pub struct LiveUpstream {
+    /// What workers share.
+    pub upstream: Arc<Upstream>,
+    /// No longer in any snapshot to come: workers let go of its pools.
+    pub retired: AtomicBool,
+    /// Discovery and health checks; they end when this is dropped.
+    pub tasks: portway_upstream::background::Tasks,
+}
+
+impl LiveUpstream {
+    /// Lets go of it in all workers.
+    pub fn retire(&self) {
+        self.retired.store(true, Ordering::Release);
+    }
+}
+
+/// One worker's view of a snapshot.
+pub struct WorkerSnapshot {
+    /// What all workers see.
+    pub shared: Arc<Snapshot>,
+    upstreams: Box<[OnceCell<Rc<WorkerUpstream>>]>,
+    budgets: Box<[OnceCell<Budget>]>,
+    /// Counters by route; one more for exchanges without a route.
+    pub route_counters: Slots<RouteHandle>,
+    /// Counters by upstream.
+    pub upstream_counters: Slots<UpstreamHandle>,
+}
+
+impl WorkerSnapshot {
+    /// A view in which nothing has been used yet.
+    #[must_use]
+    pub fn new(shared: Arc<Snapshot>) -> WorkerSnapshot {
+        let (routes, upstreams) = (shared.routes.len(), shared.upstreams.len());
+        WorkerSnapshot {
+            upstreams: std::iter::repeat_with(OnceCell::new).take(upstreams).collect(),
+            budgets: std::iter::repeat_with(OnceCell::new).take(routes).collect(),
+            route_counters: Slots::new(routes + 1),
+            upstream_counters: Slots::new(upstreams),
+            shared,
+        }
+    }
+
+    /// The worker's part of an upstream.
+    #[must_use]
+    pub fn upstream(&self, worker: &Worker, id: UpstreamId) -> &Rc<WorkerUpstream> {
+        self.upstreams[id.index()].get_or_init(|| worker.adopt_upstream(&self.shared.upstreams[id.index()]))
+    }
+
+    /// The worker's retry budget of a route.
+    #[must_use]
+    pub fn budget(&self, worker: &Worker, id: RouteId) -> &Budget {
+        self.budgets[id.index()].get_or_init(|| Budget::new(worker.wheel.now()))
+    }
+
+    /// Where a listener stands in this snapshot; `None` if it is gone.
+    #[must_use]
+    pub fn find_listener(&self, key: u64) -> Option<ListenerId> {
+        let at = self.shared.listeners.iter().position(|door| door.key == key)?;
+        Some(ListenerId(u32::try_from(at).ok()?))
+    }
+}

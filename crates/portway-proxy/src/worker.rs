@@ -1,0 +1,206 @@
+//! A worker: one thread, one runtime, its own listeners, pools, counters and view of the snapshot.
+//!
+//! Must hold: nothing here is touched by another thread; commands come in through a bounded channel.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::net::TcpListener;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use portway_core::{Mono, limits};
+use portway_http::Exchange;
+use portway_http::h1::{BufferPool, DateCache};
+use portway_net::{Drain, Wheel};
+use portway_telemetry::access_log::WorkerLog;
+use portway_telemetry::metrics::WorkerShard;
+use portway_upstream::WorkerUpstream;
+use tokio::sync::mpsc;
+
+use crate::accept;
+use crate::gateway::Shared;
+use crate::snapshot::{Door, LiveUpstream, WorkerSnapshot};
+
+/// What a worker is told.
+pub enum Command {
+    /// Accept connections here.
+    Listen(Arc<Door>, TcpListener),
+    /// Take the new snapshot now, not at the next request: the old one can be freed.
+    Refresh,
+}
+
+/// One worker's own things.
+pub struct Worker {
+    /// Which one, from 0.
+    pub index: usize,
+    /// What all workers share.
+    pub shared: Arc<Shared>,
+    /// Its timers.
+    pub wheel: Wheel,
+    /// Its spare connection buffers.
+    pub buffers: BufferPool,
+    /// Its counters.
+    pub shard: WorkerShard,
+    /// Its access log buffers.
+    pub log: RefCell<WorkerLog>,
+    /// The current `Date`.
+    pub date: RefCell<DateCache>,
+    /// Random numbers for everything that is not a secret.
+    pub random: RefCell<fastrand::Rng>,
+    /// Mirrored requests on their way.
+    pub mirrors: Cell<usize>,
+    snapshot: RefCell<Rc<WorkerSnapshot>>,
+    generation: Cell<u64>,
+    upstreams: RefCell<HashMap<usize, (Arc<LiveUpstream>, Rc<WorkerUpstream>)>>,
+    spare: RefCell<Vec<Box<Exchange>>>,
+    /// Wall time minus monotonic time, nanoseconds.
+    wall_offset_ns: Cell<u64>,
+}
+
+/// Spare exchanges kept.
+const SPARE_MAX: usize = 256;
+/// Every so many ticks: log buffers go out, the wall clock is read again.
+const TICKS_PER_FLUSH: u32 = 10;
+/// Every so many ticks: idle connections are looked over.
+const TICKS_PER_REAP: u32 = 100;
+
+impl Worker {
+    /// A worker of `shared`.
+    #[must_use]
+    pub fn new(index: usize, shared: Arc<Shared>) -> Rc<Worker> {
+        let current = shared.current.load_full();
+        let clock = shared.clock.clone();
+        let worker = Worker {
+            index,
+            wheel: Wheel::new(clock),
+            buffers: BufferPool::default(),
+            shard: shared.registry.worker(),
+            log: RefCell::new(WorkerLog::new()),
+            date: RefCell::new(DateCache::new(0)),
+            random: RefCell::new(fastrand::Rng::new()),
+            mirrors: Cell::new(0),
+            generation: Cell::new(current.generation),
+            snapshot: RefCell::new(Rc::new(WorkerSnapshot::new(current))),
+            upstreams: RefCell::default(),
+            spare: RefCell::default(),
+            wall_offset_ns: Cell::new(0),
+            shared,
+        };
+        worker.read_wall_clock();
+        Rc::new(worker)
+    }
+
+    /// The current snapshot, as this worker sees it.
+    #[must_use]
+    pub fn snapshot(&self) -> Rc<WorkerSnapshot> {
+        if self.shared.generation.load(Ordering::Acquire) != self.generation.get() {
+            self.refresh();
+        }
+        Rc::clone(&self.snapshot.borrow())
+    }
+
+    #[cold]
+    fn refresh(&self) {
+        let current = self.shared.current.load_full();
+        self.generation.set(current.generation);
+        *self.snapshot.borrow_mut() = Rc::new(WorkerSnapshot::new(current));
+        self.upstreams.borrow_mut().retain(|_, (live, _)| !live.retired.load(Ordering::Acquire));
+    }
+
+    /// The worker's part of an upstream: the one it had before the reload, or a new one.
+    pub(crate) fn adopt_upstream(&self, live: &Arc<LiveUpstream>) -> Rc<WorkerUpstream> {
+        let mut known = self.upstreams.borrow_mut();
+        let entry = known.entry(Arc::as_ptr(live) as usize).or_insert_with(|| {
+            let seed = self.random.borrow_mut().u64(..);
+            let part = WorkerUpstream::new(Arc::clone(&live.upstream), self.wheel.clone(), seed);
+            (Arc::clone(live), Rc::new(part))
+        });
+        Rc::clone(&entry.1)
+    }
+
+    /// An exchange to fill.
+    #[must_use]
+    pub fn take_exchange(&self) -> Box<Exchange> {
+        self.spare.borrow_mut().pop().unwrap_or_else(|| Box::new(Exchange::blank()))
+    }
+
+    /// Takes an exchange back for the next.
+    pub fn give_exchange(&self, mut exchange: Box<Exchange>) {
+        exchange.clear();
+        let mut spare = self.spare.borrow_mut();
+        if spare.len() < SPARE_MAX {
+            spare.push(exchange);
+        }
+    }
+
+    /// Wall time at a monotonic time, nanoseconds since the Unix epoch.
+    #[must_use]
+    pub fn wall_ns(&self, at: Mono) -> u64 {
+        at.nanos().wrapping_add(self.wall_offset_ns.get())
+    }
+
+    /// Whether the process is on its way out.
+    #[must_use]
+    pub fn is_ending(&self) -> bool {
+        self.shared.drain.is_ending()
+    }
+
+    fn read_wall_clock(&self) {
+        let wall = self.wheel.clock().wall();
+        let nanos = u64::try_from(wall.as_nanos()).unwrap_or(0);
+        self.wall_offset_ns.set(nanos.wrapping_sub(self.wheel.clock().now().nanos()));
+        self.date.borrow_mut().update(wall.as_secs());
+    }
+
+    async fn tick(self: Rc<Worker>) {
+        let mut ticks = 0u32;
+        let mut every = tokio::time::interval(limits::TIMER_TICK);
+        every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+        loop {
+            every.tick().await;
+            self.wheel.tick();
+            ticks = ticks.wrapping_add(1);
+            if ticks.is_multiple_of(TICKS_PER_FLUSH) {
+                self.read_wall_clock();
+                self.log.borrow_mut().flush();
+            }
+            if ticks.is_multiple_of(TICKS_PER_REAP) {
+                self.upstreams.borrow().values().for_each(|(_, part)| part.reap());
+            }
+        }
+    }
+}
+
+/// A worker's life, on its own thread: ends when the process stops.
+pub async fn run(index: usize, shared: Arc<Shared>, mut commands: mpsc::Receiver<Command>) {
+    let worker = Worker::new(index, Arc::clone(&shared));
+    let ticking = tokio::task::spawn_local(Rc::clone(&worker).tick());
+    let obey = async {
+        while let Some(command) = commands.recv().await {
+            match command {
+                Command::Listen(door, socket) => {
+                    tokio::task::spawn_local(accept::accept(Rc::clone(&worker), door, socket));
+                }
+                Command::Refresh => drop(worker.snapshot()),
+            }
+        }
+    };
+    tokio::select! {
+        () = obey => {}
+        () = wake_when_ending(&worker, &shared.drain) => {}
+        () = shared.drain.stopped() => {}
+    }
+    ticking.abort();
+    worker.log.borrow_mut().flush();
+}
+
+/// Connections that wait for a request find out that there will be none.
+async fn wake_when_ending(worker: &Worker, drain: &Drain) {
+    drain.ending().await;
+    loop {
+        worker.wheel.wake_all();
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
