@@ -36,6 +36,7 @@ pub async fn accept(worker: Rc<Worker>, door: Arc<Door>, socket: TcpListener) {
     while let Some(accepted) = acceptor.try_accept() {
         serve(&worker, &door, &counter, accepted);
     }
+    worker.wheel.wake_all(); // idle connections of this listener end now
 }
 
 fn serve(

@@ -5,9 +5,9 @@
 //! fill at first use, so that a reload of 10,000 routes costs a worker next to nothing.
 
 use std::cell::OnceCell;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use portway_core::{ListenerId, RouteId, UpstreamId};
@@ -61,6 +61,22 @@ pub struct Door {
     pub drain: Drain,
     /// Its open connections.
     pub connections: Connections,
+    /// Copies of its listening sockets, for a successor.
+    pub(crate) sockets: Mutex<Vec<TcpListener>>,
+}
+
+impl Door {
+    /// Copies of its listening sockets; none once it is closed.
+    #[must_use]
+    pub fn share_sockets(&self) -> Vec<TcpListener> {
+        let sockets = self.sockets.lock().unwrap_or_else(PoisonError::into_inner);
+        sockets.iter().filter_map(|socket| socket.try_clone().ok()).collect()
+    }
+
+    /// Lets go of the listening sockets; workers close theirs when they learn of the drain.
+    pub fn close(&self) {
+        self.sockets.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
 }
 
 /// An upstream with what runs for it in the background.

@@ -6,6 +6,7 @@
 
 use std::io::Error;
 use std::net::SocketAddr;
+use std::task::{Context, Poll, Waker};
 
 use portway_core::limits::ACCEPT_BACKOFF;
 use rustix::io::Errno;
@@ -52,6 +53,15 @@ impl Acceptor {
                 Err(error) if is_one_connections(&error) => {}
                 Err(error) => self.back_off(&error).await,
             }
+        }
+    }
+
+    /// A connection that is already there; none if there is none.
+    pub fn try_accept(&mut self) -> Option<(TcpStream, SocketAddr)> {
+        let mut cx = Context::from_waker(Waker::noop());
+        match self.listener.poll_accept(&mut cx) {
+            Poll::Ready(accepted) => accepted.ok(),
+            Poll::Pending => None,
         }
     }
 

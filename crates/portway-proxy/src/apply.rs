@@ -1,0 +1,226 @@
+//! From a plan to a snapshot: what can be kept is adopted, what is new is made, what is gone is let go.
+//!
+//! Must hold: everything that can fail (binding, opening logs) comes first and leaves no trace when it
+//! fails; an unchanged listener or upstream is adopted, never rebuilt; a filter or breaker that did not
+//! change keeps its state.
+
+use std::collections::HashMap;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use portway_core::{Clock, Mono};
+use portway_filter::{Chain, LogSpec};
+use portway_net::listen::bind_workers;
+use portway_net::{BindError, Connections, Drain, ListenOptions};
+use portway_plan::{ListenerPlan, Plan, RoutePlan};
+use portway_telemetry::access_log::{AccessLog, LogSinks};
+use portway_upstream::{Breaker, Upstream, UpstreamSpec, background};
+use tokio::runtime::Handle;
+
+use crate::gateway::Changing;
+use crate::snapshot::{Door, LiveRoute, LiveUpstream, Snapshot};
+use crate::worker::Command;
+
+/// Why a plan could not be made to serve.
+#[derive(Debug)]
+pub enum ApplyError {
+    /// A listener's address cannot be used.
+    Bind(Arc<str>, BindError),
+    /// An access log cannot be opened.
+    Log(String, io::Error),
+    /// A thread or runtime could not be started.
+    Thread(io::Error),
+}
+
+impl std::fmt::Display for ApplyError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            ApplyError::Bind(listener, error) => write!(f, "listener `{listener}`: {error}"),
+            ApplyError::Log(output, error) => write!(f, "access log `{output}`: {error}"),
+            ApplyError::Thread(error) => write!(f, "cannot start a thread: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for ApplyError {}
+
+/// What building a snapshot needs.
+pub(crate) struct Parts<'a> {
+    pub(crate) clock: &'a Clock,
+    pub(crate) sinks: &'a LogSinks,
+    pub(crate) runtime: &'a Handle,
+    pub(crate) workers: usize,
+}
+
+/// A snapshot that does not serve yet, with the sockets of its new listeners.
+pub(crate) struct Built {
+    pub(crate) snapshot: Snapshot,
+    pub(crate) sockets: Vec<(Arc<Door>, Vec<TcpListener>)>,
+}
+
+/// Makes the snapshot of a plan. On an error nothing has changed.
+pub(crate) fn build(parts: &Parts<'_>, changing: &mut Changing, old: Option<&Snapshot>, plan: Plan) -> Result<Built, ApplyError> {
+    let log = plan.log.as_ref().map(|spec| open_log(parts.sinks, spec)).transpose()?;
+    let logs = plan
+        .routes
+        .iter()
+        .map(|route| route_log(parts.sinks, route, plan.log.as_ref(), log.as_ref()))
+        .collect::<Result<Vec<_>, _>>()?;
+    let (listeners, sockets) = listeners(parts, changing, old, &plan.listeners)?;
+    // From here on nothing fails.
+    let upstreams = upstreams(parts, old, &plan.upstreams);
+    let routes = routes(old, &plan.routes, logs);
+    let no_route = match old {
+        Some(old) => plan.no_route.adopt(&old.no_route),
+        None => plan.no_route.clone(),
+    };
+    let generation = old.map_or(1, |old| old.generation + 1);
+    Ok(Built { snapshot: Snapshot { generation, plan, listeners, upstreams, routes, no_route, log }, sockets })
+}
+
+fn open_log(sinks: &LogSinks, spec: &LogSpec) -> Result<AccessLog, ApplyError> {
+    let sink = sinks.open(&spec.output).map_err(|error| ApplyError::Log(spec.output.to_string(), error))?;
+    Ok(AccessLog::new(spec.format.clone(), spec.policy, sink))
+}
+
+fn route_log(sinks: &LogSinks, route: &RoutePlan, global: Option<&LogSpec>, log: Option<&AccessLog>) -> Result<Option<AccessLog>, ApplyError> {
+    match &route.log {
+        None => Ok(None),
+        Some(spec) if Some(spec) == global => Ok(log.cloned()),
+        Some(spec) => open_log(sinks, spec).map(Some),
+    }
+}
+
+type Opened = (Vec<Arc<Door>>, Vec<(Arc<Door>, Vec<TcpListener>)>);
+
+fn listeners(parts: &Parts<'_>, changing: &mut Changing, old: Option<&Snapshot>, plans: &[ListenerPlan]) -> Result<Opened, ApplyError> {
+    let mut doors = Vec::new();
+    let mut sockets = Vec::new();
+    for plan in plans {
+        let kept = old.and_then(|old| {
+            let at = old.plan.listeners.iter().position(|o| o.bind == plan.bind)?;
+            let same_limit = old.plan.listeners[at].connections_max == plan.connections_max;
+            Some(&old.listeners[at]).filter(|_| same_limit || plan.bind.port() == 0)
+        });
+        if let Some(door) = kept {
+            doors.push(Arc::clone(door));
+            continue;
+        }
+        let bound = bind(parts, changing, old, plan)?;
+        let addr = bound.first().and_then(|s| s.local_addr().ok()).unwrap_or(plan.bind);
+        let door = Arc::new(Door::new(changing.next_door, plan, addr, &bound));
+        changing.next_door += 1;
+        doors.push(Arc::clone(&door));
+        sockets.push((door, bound));
+    }
+    Ok((doors, sockets))
+}
+
+/// The sockets of a predecessor process, of a listener whose settings changed, or new ones.
+fn bind(parts: &Parts<'_>, changing: &mut Changing, old: Option<&Snapshot>, plan: &ListenerPlan) -> Result<Vec<TcpListener>, ApplyError> {
+    let inherited = changing.inherited.take(plan.bind);
+    if !inherited.is_empty() {
+        return Ok(inherited);
+    }
+    let same_address = old.and_then(|old| old.listeners.iter().find(|door| door.addr == plan.bind));
+    if let Some(door) = same_address {
+        return Ok(door.share_sockets());
+    }
+    bind_workers(plan.bind, parts.workers, ListenOptions::default())
+        .map_err(|error| ApplyError::Bind(Arc::clone(&plan.name), error))
+}
+
+fn upstreams(parts: &Parts<'_>, old: Option<&Snapshot>, specs: &[UpstreamSpec]) -> Vec<Arc<LiveUpstream>> {
+    let known: HashMap<&str, &Arc<LiveUpstream>> = old
+        .iter()
+        .flat_map(|old| &old.upstreams)
+        .map(|live| (&*live.upstream.spec.name, live))
+        .collect();
+    specs
+        .iter()
+        .map(|spec| match known.get(&*spec.name) {
+            Some(live) if live.upstream.spec == *spec => Arc::clone(live),
+            before => {
+                let upstream = Arc::new(Upstream::new(spec.clone()));
+                if let Some(before) = before.filter(|b| b.upstream.spec.source == spec.source) {
+                    upstream.inherit(&before.upstream);
+                }
+                let tasks = background::spawn(Arc::clone(&upstream), parts.clock.clone(), parts.runtime);
+                Arc::new(LiveUpstream { upstream, retired: AtomicBool::new(false), tasks })
+            }
+        })
+        .collect()
+}
+
+fn routes(old: Option<&Snapshot>, plans: &[RoutePlan], logs: Vec<Option<AccessLog>>) -> Vec<LiveRoute> {
+    let known: HashMap<&str, &LiveRoute> = old
+        .iter()
+        .flat_map(|old| old.plan.routes.iter().zip(&old.routes))
+        .map(|(plan, live)| (&*plan.name, live))
+        .collect();
+    plans
+        .iter()
+        .zip(logs)
+        .map(|(plan, log)| {
+            let before = known.get(&*plan.name);
+            let filters: Chain = before.map_or_else(|| plan.filters.clone(), |b| plan.filters.adopt(&b.filters));
+            let kept = before.and_then(|b| b.breaker.as_ref()).filter(|b| Some(b.policy()) == plan.breaker.as_ref());
+            let breaker = kept.cloned().or_else(|| plan.breaker.clone().map(|p| Arc::new(Breaker::new(p))));
+            LiveRoute { filters, breaker, log }
+        })
+        .collect()
+}
+
+/// Hands new listening sockets to the workers, round robin where there are more or fewer than workers.
+pub(crate) fn open(changing: &mut Changing, sockets: Vec<(Arc<Door>, Vec<TcpListener>)>) {
+    for (door, sockets) in sockets {
+        for (at, socket) in sockets.into_iter().enumerate() {
+            let worker = &changing.commands[at % changing.commands.len()];
+            if worker.try_send(Command::Listen(Arc::clone(&door), socket)).is_err() {
+                tracing::error!(listener = %door.name, "a worker did not take its listening socket");
+            }
+        }
+    }
+}
+
+/// Ends what `old` had and `new` has not.
+pub(crate) fn leave(new: &Snapshot, old: &Snapshot, deadline: Mono) {
+    for door in &old.listeners {
+        if !new.listeners.iter().any(|n| n.key == door.key) {
+            door.drain.start(deadline);
+            door.close();
+        }
+    }
+    let kept: std::collections::HashSet<_> = new.upstreams.iter().map(Arc::as_ptr).collect();
+    for live in &old.upstreams {
+        if !kept.contains(&Arc::as_ptr(live)) {
+            live.retire();
+        }
+    }
+}
+
+/// Tells the workers, and frees old snapshots that no exchange uses any more.
+pub(crate) fn refresh(changing: &mut Changing, old: Arc<Snapshot>) {
+    for worker in &changing.commands {
+        // A worker too busy to listen finds the new snapshot at its next exchange.
+        let _ = worker.try_send(Command::Refresh);
+    }
+    changing.old.push(old);
+    changing.old.retain(|snapshot| Arc::strong_count(snapshot) > 1);
+}
+
+impl Door {
+    fn new(key: u64, plan: &ListenerPlan, addr: SocketAddr, sockets: &[TcpListener]) -> Door {
+        let copies = sockets.iter().filter_map(|s| s.try_clone().ok()).collect();
+        Door {
+            key,
+            name: Arc::clone(&plan.name),
+            addr,
+            drain: Drain::new(),
+            connections: Connections::new(plan.connections_max),
+            sockets: std::sync::Mutex::new(copies),
+        }
+    }
+}

@@ -1,0 +1,219 @@
+//! The gateway as a whole: its workers, its background, and what all of them share.
+//!
+//! Must hold: a gateway that started serves until it is drained; draining lets what runs finish, up to
+//! the deadline, and then ends every thread it started.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use portway_core::Clock;
+use portway_net::{Drain, Inherited, worker_cpus};
+use portway_plan::Plan;
+use portway_telemetry::access_log::LogSinks;
+use portway_telemetry::metrics::Registry;
+use tokio::runtime::{Builder, Handle, Runtime};
+use tokio::sync::mpsc;
+
+use crate::apply::{self, ApplyError};
+use crate::snapshot::Snapshot;
+use crate::worker::{self, Command};
+
+/// What all workers share.
+pub struct Shared {
+    /// Time.
+    pub clock: Clock,
+    /// Metrics.
+    pub registry: Registry,
+    /// Access log outputs.
+    pub sinks: LogSinks,
+    /// The end of the process.
+    pub drain: Drain,
+    /// The snapshot that new exchanges use.
+    pub current: ArcSwap<Snapshot>,
+    /// Its generation, so that workers need not touch `current` to see that nothing changed.
+    pub generation: AtomicU64,
+}
+
+/// What a gateway is started with.
+#[derive(Default)]
+pub struct GatewayOptions {
+    /// Time; the system's if none is given.
+    pub clock: Option<Clock>,
+    /// Listening sockets of a predecessor.
+    pub inherited: Inherited,
+    /// Metrics that others count in too.
+    pub registry: Registry,
+}
+
+/// A running gateway.
+pub struct Gateway {
+    /// What all workers share.
+    pub shared: Arc<Shared>,
+    /// One change at a time.
+    changing: Mutex<Changing>,
+    /// Health checks, discovery; also for the operators' API.
+    background: Runtime,
+    workers: Mutex<Vec<JoinHandle<()>>>,
+}
+
+/// What only a change of the config touches.
+pub(crate) struct Changing {
+    pub(crate) commands: Vec<mpsc::Sender<Command>>,
+    pub(crate) inherited: Inherited,
+    pub(crate) next_door: u64,
+    /// Snapshots that a worker may still use; freed here, not on a worker.
+    pub(crate) old: Vec<Arc<Snapshot>>,
+}
+
+/// What a change did.
+#[derive(Clone, Debug)]
+pub struct Applied {
+    /// The generation that serves now.
+    pub generation: u64,
+    /// From the plan to the swap.
+    pub took: Duration,
+}
+
+/// Commands that may wait for a worker: far more than one reload sends.
+const COMMANDS_MAX: usize = 4096;
+
+impl Gateway {
+    /// Binds the plan's listeners and starts serving.
+    ///
+    /// # Errors
+    /// If a listener cannot be bound or a log not be opened.
+    pub fn start(options: GatewayOptions, plan: Plan) -> Result<Gateway, ApplyError> {
+        let workers = plan.process.workers.unwrap_or_else(worker_cpus).max(1);
+        let background = Builder::new_multi_thread()
+            .worker_threads(1)
+            .thread_name("background")
+            .enable_all()
+            .build()
+            .map_err(ApplyError::Thread)?;
+        let mut changing = Changing {
+            commands: Vec::new(),
+            inherited: options.inherited,
+            next_door: 1,
+            old: Vec::new(),
+        };
+        let clock = options.clock.unwrap_or_else(Clock::system);
+        let sinks = LogSinks::new();
+        let parts = apply::Parts { clock: &clock, sinks: &sinks, runtime: background.handle(), workers };
+        let first = apply::build(&parts, &mut changing, None, plan)?;
+        let shared = Arc::new(Shared {
+            clock,
+            registry: options.registry,
+            sinks,
+            drain: Drain::new(),
+            generation: AtomicU64::new(first.snapshot.generation),
+            current: ArcSwap::from_pointee(first.snapshot),
+        });
+        shared.registry.set_config_generation(shared.generation.load(Ordering::Relaxed));
+        let mut threads = Vec::new();
+        for index in 0..workers {
+            let (sender, receiver) = mpsc::channel(COMMANDS_MAX);
+            changing.commands.push(sender);
+            threads.push(start_worker(index, Arc::clone(&shared), receiver)?);
+        }
+        apply::open(&mut changing, first.sockets);
+        Ok(Gateway { shared, changing: Mutex::new(changing), background, workers: Mutex::new(threads) })
+    }
+
+    /// Makes `plan` the one that new exchanges use.
+    ///
+    /// # Errors
+    /// If a listener cannot be bound or a log not be opened: then nothing has changed.
+    pub fn apply(&self, plan: Plan) -> Result<Applied, ApplyError> {
+        let started = self.shared.clock.now();
+        let mut changing = self.changing();
+        let shared = &self.shared;
+        let workers = changing.commands.len();
+        let parts = apply::Parts { clock: &shared.clock, sinks: &shared.sinks, runtime: self.background.handle(), workers };
+        let old = shared.current.load_full();
+        let next = apply::build(&parts, &mut changing, Some(&old), plan)?;
+        let generation = next.snapshot.generation;
+        shared.current.store(Arc::new(next.snapshot));
+        shared.generation.store(generation, Ordering::Release);
+        shared.registry.set_config_generation(generation);
+        let took = shared.clock.now().since(started);
+        apply::open(&mut changing, next.sockets);
+        apply::leave(&shared.current.load_full(), &old, shared.clock.now() + old.plan.process.drain_timeout);
+        apply::refresh(&mut changing, old);
+        Ok(Applied { generation, took })
+    }
+
+    /// The snapshot that serves now.
+    #[must_use]
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        self.shared.current.load_full()
+    }
+
+    /// The runtime of everything that is not the request path.
+    #[must_use]
+    pub fn background(&self) -> &Handle {
+        self.background.handle()
+    }
+
+    /// Client connections open now, over all listeners.
+    #[must_use]
+    pub fn open_connections(&self) -> usize {
+        self.snapshot().listeners.iter().map(|door| door.connections.count()).sum()
+    }
+
+    /// Stops accepting and lets what runs finish, for so long at most.
+    pub fn drain(&self, within: Duration) {
+        let deadline = self.shared.clock.now() + within;
+        self.shared.drain.start(deadline);
+        self.snapshot().listeners.iter().for_each(|door| door.close());
+    }
+
+    /// Waits until a drain is over: all connections closed, or the deadline passed.
+    pub async fn drained(&self) {
+        self.shared.drain.ending().await;
+        loop {
+            let late = match self.shared.drain.state() {
+                portway_net::DrainState::Draining { deadline } => self.shared.clock.now() >= deadline,
+                portway_net::DrainState::Stop => true,
+                portway_net::DrainState::Running => false,
+            };
+            if late || self.open_connections() == 0 {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    /// Ends every thread, whatever still runs, and writes the log out. Blocks.
+    pub fn stop(&self) {
+        self.shared.drain.stop();
+        let threads = std::mem::take(&mut *self.workers.lock().unwrap_or_else(PoisonError::into_inner));
+        for thread in threads {
+            if thread.join().is_err() {
+                tracing::error!("a worker ended by a panic");
+            }
+        }
+        if !self.shared.sinks.flush(Duration::from_secs(2)) {
+            tracing::warn!("the access log could not be written out in time");
+        }
+    }
+
+    pub(crate) fn changing(&self) -> MutexGuard<'_, Changing> {
+        self.changing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn start_worker(index: usize, shared: Arc<Shared>, commands: mpsc::Receiver<Command>) -> Result<JoinHandle<()>, ApplyError> {
+    std::thread::Builder::new()
+        .name(format!("worker-{index}"))
+        .spawn(move || {
+            let runtime = Builder::new_current_thread().enable_all().build_local(Default::default());
+            match runtime {
+                Ok(runtime) => runtime.block_on(worker::run(index, shared, commands)),
+                Err(error) => tracing::error!(%error, worker = index, "cannot start a worker's runtime"),
+            }
+        })
+        .map_err(ApplyError::Thread)
+}
