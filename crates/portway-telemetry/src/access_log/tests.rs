@@ -55,12 +55,26 @@ fn rendered(format: &LogFormat, record: &AccessRecord<'_>) -> String {
     String::from_utf8(out).unwrap()
 }
 
-/// A path of this test's own, in a new folder.
-fn scratch_file(test: &str) -> PathBuf {
-    let folder = std::env::temp_dir().join(format!("portway-log-{}-{test}", std::process::id()));
-    let _ = fs::remove_dir_all(&folder);
-    fs::create_dir_all(&folder).unwrap();
-    folder.join("access.log")
+/// A folder of one test's own, gone with it.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new(test: &str) -> Scratch {
+        let name = format!("portway-log-{}-{test}", std::process::id());
+        let folder = std::env::temp_dir().join(name);
+        fs::create_dir_all(&folder).unwrap();
+        Scratch(folder)
+    }
+
+    fn file(&self) -> PathBuf {
+        self.0.join("access.log")
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
 }
 
 fn log_to(sink: &Sink) -> AccessLog {
@@ -184,7 +198,8 @@ proptest! {
 
 #[test]
 fn workers_share_one_file_and_no_line_is_lost_or_torn() {
-    let file = scratch_file("share");
+    let scratch = Scratch::new("share");
+    let file = scratch.file();
     let sinks = LogSinks::new();
     let log = log_to(&sinks.open(&LogOutput::File(file.clone())).unwrap());
     std::thread::scope(|scope| {
@@ -212,7 +227,8 @@ fn workers_share_one_file_and_no_line_is_lost_or_torn() {
 
 #[test]
 fn an_output_is_opened_once_and_closed_when_unused() {
-    let output = LogOutput::File(scratch_file("once"));
+    let scratch = Scratch::new("once");
+    let output = LogOutput::File(scratch.file());
     let sinks = LogSinks::new();
     let first = sinks.open(&output).unwrap();
     let second = sinks.open(&output).unwrap();
@@ -249,7 +265,8 @@ fn a_file_that_cannot_be_opened_is_an_error_at_once() {
 
 #[test]
 fn reopening_continues_in_the_new_file() {
-    let file = scratch_file("reopen");
+    let scratch = Scratch::new("reopen");
+    let file = scratch.file();
     let rotated = file.with_extension("1");
     let sinks = LogSinks::new();
     let log = log_to(&sinks.open(&LogOutput::File(file.clone())).unwrap());
@@ -294,7 +311,8 @@ fn a_reader_that_stops_costs_records_and_never_time() {
 #[cfg(target_os = "linux")]
 #[test]
 fn a_full_disk_holds_what_is_queued_and_goes_on_after() {
-    let file = scratch_file("full");
+    let scratch = Scratch::new("full");
+    let file = scratch.file();
     std::os::unix::fs::symlink("/dev/full", &file).unwrap();
     let sinks = LogSinks::new();
     let log = log_to(&sinks.open(&LogOutput::File(file.clone())).unwrap());
