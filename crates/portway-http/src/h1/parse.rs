@@ -75,7 +75,7 @@ pub struct ReplyHead {
 /// Where the head that starts at 0 ends (past its empty line), if it is all there. `scanned` remembers
 /// how far it was searched, so that a head that comes byte by byte is searched once. A bare LF is
 /// refused here: some peers take it for a line's end and some do not (RFC 9112, 2.2).
-pub(crate) fn head_end(input: &[u8], scanned: &mut usize) -> Result<Option<usize>, &'static str> {
+pub fn head_end(input: &[u8], scanned: &mut usize) -> Result<Option<usize>, &'static str> {
     let mut from = *scanned;
     while let Some(offset) = memchr::memchr(b'\n', &input[from..]) {
         let lf = from + offset;
