@@ -13,7 +13,6 @@ use portway_net::timer::Wheel;
 use crate::spec::PoolSpec;
 
 /// One target's idle connections.
-#[derive(Debug)]
 pub struct Pool {
     spec: PoolSpec,
     idle_timeout: Duration,

@@ -17,7 +17,7 @@ use ipnet::IpNet;
 pub use write::{ForwardedField, is_forwarded_header, write_forwarded, write_value};
 
 /// The networks whose forwarding fields count.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TrustedProxies(Box<[IpNet]>);
 
 impl TrustedProxies {
