@@ -107,6 +107,8 @@ codes! {
     MethodNotAllowed = "method_not_allowed", 405, 12, "http_request_denied", "The method is not allowed here";
     /// A static file that does not exist.
     NotFound = "not_found", 404, 5, "destination_not_found", "There is nothing here";
+    /// `If-Match` or `If-Unmodified-Since` does not hold for a static file.
+    PreconditionFailed = "precondition_failed", 412, 9, "http_request_denied", "A precondition of the request does not hold";
     /// A `Range` outside the file.
     RangeNotSatisfiable = "range_not_satisfiable", 416, 11, "http_request_error", "The range is outside the representation";
 
