@@ -1,0 +1,263 @@
+//! Where to connect to and where to listen.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
+
+use portway_core::Span;
+use portway_core::diagnostic::Diagnostics;
+use serde_json::Value;
+
+use crate::Schema;
+use crate::decode::{Decode, string_schema, wrong, wrong_with_hint};
+use crate::node::Node;
+
+/// The address of a target that speaks plain HTTP: `http://host:port` or `host:port`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Address {
+    /// A lower-case host name or an IP address; an IPv6 address without brackets.
+    pub host: Box<str>,
+    /// The port.
+    pub port: u16,
+}
+
+impl Address {
+    /// The address if the host is an IP address and needs no lookup.
+    #[must_use]
+    pub fn socket_addr(&self) -> Option<SocketAddr> {
+        let ip: IpAddr = self.host.parse().ok()?;
+        Some(SocketAddr::new(ip, self.port))
+    }
+}
+
+impl fmt::Display for Address {
+    /// `host:port`, with brackets around an IPv6 address.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.host.contains(':') {
+            write!(f, "[{}]:{}", self.host, self.port)
+        } else {
+            write!(f, "{}:{}", self.host, self.port)
+        }
+    }
+}
+
+impl Decode for Address {
+    type Plain = Address;
+
+    fn from_plain(plain: Address, _: &Span) -> Address {
+        plain
+    }
+
+    fn decode(node: &Node, problems: &mut Diagnostics) -> Option<Address> {
+        const EXPECTED: &str = "an address like http://127.0.0.1:8081";
+        let Some(text) = node.text() else {
+            wrong(node, EXPECTED, problems);
+            return None;
+        };
+        match parse(text) {
+            Ok(address) => Some(address),
+            Err(Refused::Scheme(scheme)) if node.is_substituted() => {
+                let _ = scheme;
+                wrong(node, EXPECTED, problems);
+                None
+            }
+            Err(Refused::Scheme(scheme)) => {
+                let known = ["https", "h2c", "grpc", "grpcs", "tcp", "unix"];
+                let what = if known.contains(&scheme.as_str()) {
+                    format!("`{scheme}://` is not supported yet by this version")
+                } else {
+                    format!("`{scheme}://` is not a scheme of a target")
+                };
+                problems.error(&node.span, what, "use http://host:port");
+                None
+            }
+            Err(Refused::Path) => {
+                let hint = "end it after the port; a route's `rewrite` changes the path";
+                problems.error(&node.span, "a target's address has no path", hint);
+                None
+            }
+            Err(Refused::Form(hint)) => {
+                wrong_with_hint(node, EXPECTED, hint, problems);
+                None
+            }
+        }
+    }
+
+    fn schema() -> Schema {
+        string_schema("", &["http://127.0.0.1:8081", "users.internal:8080"])
+    }
+
+    fn to_json(&self) -> Value {
+        format!("http://{self}").into()
+    }
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Refused {
+    Scheme(String),
+    Path,
+    Form(&'static str),
+}
+
+fn parse(text: &str) -> Result<Address, Refused> {
+    let (has_scheme, rest) = match text.split_once("://") {
+        None => (false, text),
+        Some((scheme, rest)) if scheme.eq_ignore_ascii_case("http") => (true, rest),
+        Some((scheme, _)) => return Err(Refused::Scheme(scheme.to_ascii_lowercase())),
+    };
+    let authority = rest.strip_suffix('/').unwrap_or(rest);
+    if authority.contains(['/', '?', '#']) {
+        return Err(Refused::Path);
+    }
+    if authority.contains('@') {
+        return Err(Refused::Form("an address holds no user or password"));
+    }
+    let (host, port) = split_port(authority)?;
+    let port = match port {
+        Some(port) => port,
+        None if has_scheme => 80,
+        None => return Err(Refused::Form("add the port")),
+    };
+    if host.is_empty() {
+        return Err(Refused::Form("the host is missing"));
+    }
+    if !host.contains(':') && !is_host_name(host) {
+        return Err(Refused::Form("the host is not a name or an IP address"));
+    }
+    Ok(Address {
+        host: host.to_ascii_lowercase().into(),
+        port,
+    })
+}
+
+fn split_port(authority: &str) -> Result<(&str, Option<u16>), Refused> {
+    let number = |text: &str| match text.parse::<u16>() {
+        Ok(port) if port != 0 && !text.starts_with('+') => Ok(Some(port)),
+        _ => Err(Refused::Form("the port is not a number from 1 to 65535")),
+    };
+    if let Some(rest) = authority.strip_prefix('[') {
+        let Some((host, rest)) = rest.split_once(']') else {
+            return Err(Refused::Form("the `]` is missing"));
+        };
+        if host.parse::<Ipv6Addr>().is_err() {
+            return Err(Refused::Form("what is in [ ] is not an IPv6 address"));
+        }
+        return match rest.strip_prefix(':') {
+            Some(port) => Ok((host, number(port)?)),
+            None if rest.is_empty() => Ok((host, None)),
+            None => Err(Refused::Form("after `]` comes `:` and the port")),
+        };
+    }
+    match authority.split_once(':') {
+        None => Ok((authority, None)),
+        Some((_, port)) if port.contains(':') => Err(Refused::Form("put an IPv6 address in [ ]")),
+        Some((host, port)) => Ok((host, number(port)?)),
+    }
+}
+
+/// RFC 1123, section 2.1, and the underscore that container names use.
+fn is_host_name(host: &str) -> bool {
+    host.len() <= 253
+        && host
+            .strip_suffix('.')
+            .unwrap_or(host)
+            .split('.')
+            .all(|label| {
+                (1..=63).contains(&label.len())
+                    && label
+                        .bytes()
+                        .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+            })
+}
+
+/// Where the operators' API listens: `127.0.0.1:9901`, or the path of a unix socket.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Bind {
+    /// An address and port.
+    Tcp(SocketAddr),
+    /// A unix socket.
+    Unix(PathBuf),
+}
+
+impl fmt::Display for Bind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Bind::Tcp(addr) => addr.fmt(f),
+            Bind::Unix(path) => path.display().fmt(f),
+        }
+    }
+}
+
+impl Decode for Bind {
+    type Plain = Bind;
+
+    fn from_plain(plain: Bind, _: &Span) -> Bind {
+        plain
+    }
+
+    fn decode(node: &Node, problems: &mut Diagnostics) -> Option<Bind> {
+        let text = node.text().unwrap_or_default();
+        let path = text.strip_prefix("unix:").unwrap_or(text);
+        if path.contains('/') {
+            return Some(Bind::Unix(path.into()));
+        }
+        let addr = text.parse().map(Bind::Tcp).ok();
+        if addr.is_none() {
+            let expected = "an address and port like 127.0.0.1:9901, or the path of a socket";
+            wrong(node, expected, problems);
+        }
+        addr
+    }
+
+    fn schema() -> Schema {
+        string_schema("", &["127.0.0.1:9901", "/run/portway/admin.sock"])
+    }
+
+    fn to_json(&self) -> Value {
+        self.to_string().into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_hosts_with_and_without_a_scheme() {
+        let read = [
+            ("http://127.0.0.1:8081", "127.0.0.1:8081"),
+            ("http://127.0.0.1:8081/", "127.0.0.1:8081"),
+            ("HTTP://Users.Internal", "users.internal:80"),
+            ("users_1:8080", "users_1:8080"),
+            ("http://[::1]:9000", "[::1]:9000"),
+            ("http://[::1]", "[::1]:80"),
+        ];
+        for (text, shown) in read {
+            assert_eq!(parse(text).expect(text).to_string(), shown);
+        }
+    }
+
+    #[test]
+    fn refuses_what_is_no_address() {
+        for text in [
+            "",
+            ":80",
+            "http://",
+            "host",
+            "host:0",
+            "host:70000",
+            "host:+80",
+            "a b:80",
+            "::1:80",
+            "[::1:80",
+            "[x]:80",
+            "[::1]80",
+            "http://u:p@h:80",
+            "http://h:80/path",
+            "https://h",
+            "h:80?x",
+        ] {
+            assert!(parse(text).is_err(), "{text}");
+        }
+    }
+}
