@@ -1,0 +1,30 @@
+//! What must hold for every input from the network, one module per fuzz target.
+//!
+//! Must hold: a `check` panics only on a broken promise of the code under test, never on odd input, so
+//! that every crash is a finding. The same checks run over the committed seeds in `tests/seeds.rs`,
+//! which needs no fuzzer.
+
+#![forbid(unsafe_code)]
+
+pub mod chunked_body;
+pub mod framing;
+pub mod grammar;
+pub mod host;
+pub mod hyper_oracle;
+pub mod path;
+pub mod request_head;
+pub mod response_head;
+
+/// A target's name and its check.
+pub type Target = (&'static str, fn(&[u8]));
+
+/// Every target; its seeds are in `seeds/NAME`.
+pub const TARGETS: &[Target] = &[
+    ("path", path::check),
+    ("host", host::check),
+    ("framing", framing::check),
+    ("request_head", request_head::check),
+    ("response_head", response_head::check),
+    ("chunked_body", chunked_body::check),
+    ("hyper_oracle", hyper_oracle::check),
+];
