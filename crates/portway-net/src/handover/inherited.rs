@@ -67,8 +67,12 @@ impl Inherited {
     /// The addresses of sockets not taken yet, each once.
     #[must_use]
     pub fn addrs(&self) -> Vec<SocketAddr> {
-        let mut addrs: Vec<SocketAddr> = self.listeners.iter().map(|(addr, _)| *addr).collect();
-        addrs.dedup();
+        let mut addrs = Vec::new();
+        for (addr, _) in &self.listeners {
+            if !addrs.contains(addr) {
+                addrs.push(*addr);
+            }
+        }
         addrs
     }
 
@@ -193,5 +197,63 @@ mod tests {
             complaint(&format!(";ready={fd}")),
             format!("descriptor {fd} was not inherited")
         );
+    }
+
+    /// Gives up a descriptor in the state in which exec would have left it.
+    fn through_exec(fd: impl Into<OwnedFd>) -> RawFd {
+        use std::os::fd::IntoRawFd;
+        let fd = fd.into();
+        fcntl_setfd(&fd, FdFlags::empty()).unwrap();
+        fd.into_raw_fd()
+    }
+
+    #[test]
+    fn takes_listening_sockets_by_address_and_says_ready() {
+        use std::io::Read;
+        let (ready, mut predecessor) = UnixStream::pair().unwrap();
+        let sockets = [(); 3].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+        let addrs = [0, 1, 2].map(|n: usize| sockets[n].local_addr().unwrap());
+        let fds = sockets.map(through_exec);
+        let [a, b, _] = addrs;
+        let second_a = {
+            // SAFETY: `through_exec` gave this descriptor up and nothing has taken it yet.
+            let first_a = unsafe { BorrowedFd::borrow_raw(fds[0]) };
+            through_exec(first_a.try_clone_to_owned().unwrap())
+        };
+        let text = format!(
+            "{a}={},{b}={},{a}={second_a};ready={}",
+            fds[0],
+            fds[1],
+            through_exec(ready)
+        );
+        let mut inherited = Inherited::parse(&text).unwrap();
+        assert_eq!(inherited.addrs(), [a, b]);
+        assert_eq!(inherited.take(a).len(), 2);
+        assert_eq!(inherited.take(a).len(), 0);
+        inherited.ready().unwrap();
+        let mut said = Vec::new();
+        predecessor.read_to_end(&mut said).unwrap();
+        assert_eq!(said, [READY]);
+        std::net::TcpStream::connect(b).expect_err("not taken, so closed");
+    }
+
+    #[test]
+    fn refuses_a_socket_that_does_not_listen_where_it_is_said_to() {
+        let complaint_about = |socket: OwnedFd, addr: SocketAddr| {
+            let (ready, _predecessor) = UnixStream::pair().unwrap();
+            let (socket, ready) = (through_exec(socket), through_exec(ready));
+            complaint(&format!("{addr}={socket};ready={ready}"))
+        };
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let addr = listener.local_addr().unwrap();
+        let client = std::net::TcpStream::connect(addr).unwrap();
+        let said = complaint_about(
+            client.try_clone().unwrap().into(),
+            client.local_addr().unwrap(),
+        );
+        assert!(said.ends_with("does not listen there"), "{said}");
+        let elsewhere = SocketAddr::from(([127, 0, 0, 1], 1));
+        let said = complaint_about(listener.into(), elsewhere);
+        assert_eq!(said, "the socket for 127.0.0.1:1 does not listen there");
     }
 }
