@@ -5,9 +5,11 @@
 //! what two values mean together is the compiler's business.
 
 mod collections;
+mod given;
 mod scalars;
 
 pub use collections::{Each, OneOrMany, Table};
+pub use given::Given;
 
 use portway_core::Span;
 use portway_core::diagnostic::{Diagnostics, nearest};
@@ -226,8 +228,8 @@ pub fn join_docs(lines: &[&str]) -> String {
     lines.join(" ").trim().to_owned()
 }
 
-impl<T: Decode<Plain = T>> Decode for Spanned<T> {
-    type Plain = T;
+impl<T: Decode> Decode for Spanned<T> {
+    type Plain = T::Plain;
 
     fn decode(node: &Node, problems: &mut Diagnostics) -> Option<Spanned<T>> {
         T::decode(node, problems).map(|value| Spanned::new(value, &node.span))
@@ -237,8 +239,8 @@ impl<T: Decode<Plain = T>> Decode for Spanned<T> {
         T::schema()
     }
 
-    fn from_plain(plain: T, span: &Span) -> Spanned<T> {
-        Spanned::new(plain, span)
+    fn from_plain(plain: T::Plain, span: &Span) -> Spanned<T> {
+        Spanned::new(T::from_plain(plain, span), span)
     }
 
     fn to_json(&self) -> Value {

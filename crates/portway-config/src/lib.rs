@@ -5,6 +5,7 @@
 //! Never: opens the network, reads a clock, or touches a file except through the given [`Env`].
 
 pub mod decode;
+pub mod document;
 mod env;
 mod macros;
 pub mod node;
@@ -13,7 +14,8 @@ mod substitute;
 pub mod value;
 mod yaml;
 
-pub use decode::{Decode, Each, OneOrMany, Table, defaults};
+pub use decode::{Decode, Each, Given, OneOrMany, Table, defaults};
+pub use document::{Document, FilterEntry, FilterSchema, parse, schema};
 pub use env::{Env, FixedEnv, ProcessEnv};
 pub use node::{Entry, Kind, Node, Origin, Scalar};
 pub use spanned::Spanned;

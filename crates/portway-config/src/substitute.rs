@@ -6,7 +6,7 @@
 use portway_core::diagnostic::Diagnostics;
 
 use crate::env::Env;
-use crate::node::{Kind, Node, Origin};
+use crate::node::{Kind, Node, Origin, Scalar};
 
 /// What all substitutions of a file may add up to, bytes. Guards against a file of a megabyte that is
 /// named a thousand times.
@@ -47,6 +47,15 @@ impl Substitution<'_> {
             Kind::List(_) | Kind::Map(_) => {}
         }
         node.origin = origin;
+        // Quotes are often there only because of the braces: `{ port: "${PORT}" }` is a number.
+        let plain = match &node.kind {
+            Kind::Quoted(text) if origin == Origin::Substituted => Kind::Plain(text.clone()),
+            _ => return,
+        };
+        let quoted = std::mem::replace(&mut node.kind, plain);
+        if matches!(node.scalar(), Some(Scalar::String(_) | Scalar::Null)) {
+            node.kind = quoted;
+        }
     }
 
     /// The text with its substitutions replaced. Escapes alone leave it as written.
@@ -143,7 +152,7 @@ mod tests {
 
     use super::*;
     use crate::env::FixedEnv;
-    use crate::{Scalar, yaml};
+    use crate::yaml;
 
     fn run(text: &str) -> (Node, Vec<String>) {
         let env = FixedEnv::new()
@@ -196,7 +205,8 @@ mod tests {
         let (node, _) = run("a: ${PORT}\nb: \"${PORT}\"\nc: 1\n");
         let node = |key| node.find(key).expect("there");
         assert_eq!(node("a").scalar(), Some(Scalar::Int(8080)));
-        assert_eq!(node("b").scalar(), Some(Scalar::String("8080")));
+        assert_eq!(node("b").scalar(), Some(Scalar::Int(8080)));
+        assert_eq!(node("b").text(), Some("8080"));
         assert!(node("a").is_substituted() && !node("c").is_substituted());
     }
 

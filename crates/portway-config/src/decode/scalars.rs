@@ -106,7 +106,7 @@ macro_rules! integers {
     )*};
 }
 
-integers!(u8 u16 u32 u64 usize i64);
+integers!(u8 u16 u32 u64 usize i32 i64);
 
 impl Decode for f64 {
     plain_is_self!();

@@ -1,0 +1,98 @@
+//! `listeners`: addresses that accept connections.
+
+use std::net::SocketAddr;
+
+use ipnet::IpNet;
+use portway_core::limits;
+
+use super::server::Exposed;
+use crate::spanned::Spanned;
+use crate::value::Size;
+use crate::{choice, config, defaults};
+
+config! {
+    /// An address that accepts connections.
+    #[later("tls", "proxy_protocol", "upstream", "filters")]
+    pub struct Listener {
+        /// Its name, for routes, metrics and logs.
+        pub name: Spanned<String>,
+        /// The address and port to listen on, like 0.0.0.0:8080.
+        pub bind: Spanned<SocketAddr>,
+        /// What is spoken on it.
+        pub protocol: Spanned<ListenerProtocol> = ListenerProtocol::Http,
+        /// Limits and versions of HTTP.
+        pub http: HttpOptions = defaults(),
+        /// Proxies in front of this gateway, whose word on the client's address counts.
+        pub trusted_proxies: Vec<IpNet> = Vec::new(),
+        /// Connections open at once; more are closed at once.
+        pub max_connections: Spanned<usize> = limits::CONNECTIONS_MAX,
+        /// Operators' pages that this listener answers too.
+        pub expose: Vec<Spanned<Exposed>> = Vec::new(),
+    }
+}
+
+choice! {
+    /// What is spoken on a listener.
+    #[later("https", "tcp", "tls", "udp")]
+    pub enum ListenerProtocol {
+        /// Plain HTTP.
+        Http = "http",
+    }
+}
+
+config! {
+    /// Limits and versions of HTTP on a listener.
+    pub struct HttpOptions {
+        /// Versions that are accepted.
+        pub versions: Vec<Spanned<Version>> = Vec::new(),
+        /// The largest request head.
+        pub max_header_bytes: Spanned<Size> = Size(limits::HEADER_BYTES_MAX as u64),
+        /// The most header fields of one request.
+        pub max_headers: Spanned<usize> = limits::HEADERS_MAX,
+        /// The largest request body; 0 for no limit.
+        pub max_request_body: Size = Size(limits::REQUEST_BODY_BYTES_MAX),
+        /// How a path becomes the one canonical path that everything uses.
+        pub normalize_path: Cleaning = defaults(),
+    }
+}
+
+choice! {
+    /// A version of HTTP.
+    #[later("h2", "h3")]
+    pub enum Version {
+        /// HTTP/1.0 and HTTP/1.1.
+        H1 = "h1",
+    }
+}
+
+config! {
+    /// How a path becomes canonical. What is rejected gets a 400 `ambiguous_path`.
+    pub struct Cleaning {
+        /// What becomes of `.` and `..` segments.
+        pub dot_segments: DotSegments = DotSegments::Resolve,
+        /// Whether `//` becomes `/`.
+        pub merge_slashes: bool = true,
+        /// What becomes of `%2F`.
+        pub encoded_slashes: EncodedSlashes = EncodedSlashes::Reject,
+    }
+}
+
+choice! {
+    /// What becomes of `.` and `..` segments.
+    pub enum DotSegments {
+        /// They are resolved (RFC 3986, 5.2.4).
+        Resolve = "resolve",
+        /// The request is refused.
+        Reject = "reject",
+    }
+}
+
+choice! {
+    /// What becomes of an encoded slash.
+    pub enum EncodedSlashes {
+        /// The request is refused.
+        Reject = "reject",
+        /// It stays as it is and is never decoded.
+        Keep = "keep",
+    }
+}
