@@ -27,12 +27,12 @@ pub use upstream::{
 };
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use portway_core::diagnostic::Diagnostics;
 
 use crate::decode::{Decode, Each};
 use crate::env::Env;
-use crate::node::Node;
 use crate::spanned::Spanned;
 use crate::{Schema, config, defaults, parse_node};
 
@@ -53,8 +53,19 @@ pub struct Document {
     pub inline: Vec<Option<usize>>,
     /// Filters for every route.
     pub global_filters: Vec<FilterEntry>,
+    /// The file and its text, for showing it.
+    pub source: Source,
     /// What the file names, including things that could not be decoded.
     pub named: Named,
+}
+
+/// A config as it was written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Source {
+    /// The file as the user named it.
+    pub file: Arc<str>,
+    /// What it holds.
+    pub text: Arc<str>,
 }
 
 /// The names that a file gives, so that one bad upstream is one problem and not one per route to it.
@@ -94,15 +105,15 @@ config! {
 /// with problems it holds what could be read, to find more problems in, not to be run.
 pub fn parse(file: &str, text: &str, env: &dyn Env) -> (Option<Document>, Diagnostics) {
     let mut problems = Diagnostics::new();
-    let document =
-        parse_node(file, text, env, &mut problems).map(|root| from_node(&root, &mut problems));
+    let document = parse_node(file, text, env, &mut problems).map(|root| {
+        let read = Root::decode(&root, &mut problems).unwrap_or_else(defaults);
+        let source = Source {
+            file: file.into(),
+            text: text.into(),
+        };
+        normalize::normalize(read, &root, source, &mut problems)
+    });
     (document, problems)
-}
-
-/// Reads a config from its tree.
-pub fn from_node(root: &Node, problems: &mut Diagnostics) -> Document {
-    let read = Root::decode(root, problems).unwrap_or_else(defaults);
-    normalize::normalize(read, root, problems)
 }
 
 /// The JSON schema of a config file, with the schemas of the filters it may name.

@@ -6,6 +6,7 @@
 
 pub mod decode;
 pub mod document;
+mod emit;
 mod env;
 mod macros;
 pub mod node;
@@ -15,7 +16,8 @@ pub mod value;
 mod yaml;
 
 pub use decode::{Decode, Each, Given, OneOrMany, Table, defaults};
-pub use document::{Document, FilterEntry, FilterSchema, parse, schema};
+pub use document::{Document, FilterEntry, FilterSchema, Source, parse, schema};
+pub use emit::{convert, redacted, to_yaml};
 pub use env::{Env, FixedEnv, ProcessEnv};
 pub use node::{Entry, Kind, Node, Origin, Scalar};
 pub use spanned::Spanned;

@@ -11,6 +11,6 @@ mod status;
 
 pub use address::{Address, Bind};
 pub use percent::Percent;
-pub use secret::Secret;
+pub use secret::{SECRET_MARK, Secret};
 pub use size::Size;
 pub use status::StatusRange;

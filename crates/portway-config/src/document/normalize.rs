@@ -9,7 +9,7 @@ use portway_core::Span;
 use portway_core::diagnostic::Diagnostics;
 
 use super::server::{Process, Server};
-use super::{Document, Listener, Named, Root, Route, Upstream};
+use super::{Document, Listener, Named, Root, Route, Source, Upstream};
 use crate::decode::{Decode, Given, defaults};
 use crate::node::{Entry, Kind, Node, Origin};
 use crate::spanned::Spanned;
@@ -21,7 +21,12 @@ const PORT: u16 = 8080;
 /// The name of the listener that `server` describes.
 const LISTENER: &str = "default";
 
-pub(super) fn normalize(root: Root, node: &Node, problems: &mut Diagnostics) -> Document {
+pub(super) fn normalize(
+    root: Root,
+    node: &Node,
+    source: Source,
+    problems: &mut Diagnostics,
+) -> Document {
     if let Some(version) = root.version.filter(|v| v.value() != VERSION) {
         let what = format!("version {version} of the config format is not known");
         problems.error(version.span(), what, format!("write `version: {VERSION}`"));
@@ -59,6 +64,7 @@ pub(super) fn normalize(root: Root, node: &Node, problems: &mut Diagnostics) -> 
         routes: root.routes.items,
         inline,
         global_filters: root.global_filters.items,
+        source,
         named,
     }
 }

@@ -81,10 +81,12 @@ config! {
         pub record: DnsRecord = DnsRecord::A,
         /// The port of the targets; an SRV record brings its own.
         pub port: Option<Spanned<u16>>,
-        /// Name servers to ask; the system's if there are none.
-        pub servers: Vec<SocketAddr> = Vec::new(),
-        /// Look up again at the latest after so long, whatever the time to live says.
-        pub refresh: Option<Spanned<Duration>>,
+        /// The DNS server to ask, like 127.0.0.1:53; the system's if there is none.
+        pub resolver: Option<SocketAddr>,
+        /// An answer is used for so long at least, whatever its time to live.
+        pub refresh_min: Spanned<Duration> = Duration::from_secs(1),
+        /// An answer is used for so long at most, whatever its time to live.
+        pub refresh_max: Spanned<Duration> = Duration::from_secs(300),
     }
 }
 

@@ -14,7 +14,7 @@ use crate::decode::{Decode, wrong};
 use crate::node::{Node, Origin};
 
 /// The key in a schema that marks a value as one to hide.
-pub(crate) const SCHEMA_MARK: &str = "x-portway-secret";
+pub const SECRET_MARK: &str = "x-portway-secret";
 
 /// A password, token or key.
 #[derive(Clone)]
@@ -87,7 +87,7 @@ impl Decode for Secret {
     }
 
     fn schema() -> Schema {
-        json!({ "type": ["string", "number", "boolean"], "writeOnly": true, SCHEMA_MARK: true })
+        json!({ "type": ["string", "number", "boolean"], "writeOnly": true, SECRET_MARK: true })
     }
 
     fn to_json(&self) -> Value {
