@@ -1,19 +1,70 @@
-//! API keys: a shared word in a header or a query parameter that says who calls.
+//! The `apikey` type of the auth filter: a word in a header or a query parameter that says who calls.
 //!
 //! Must hold: keys are compared by their HMAC under a random key of the process, so how long a look
-//! takes tells nothing about a key; a key never travels on to the target, whether it was right or
-//! not needed; two keys in one request are refused, for the target might have read the other.
+//! takes tells nothing about a key; a key never travels on to the target, not even one that was not
+//! needed; two keys in one request are refused, for the target might have read the other.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use aws_lc_rs::hmac;
 use http::{HeaderName, HeaderValue};
+use portway_config::Node;
 use portway_core::Code;
-use portway_filter::{Filter, Flow, Hooks, Step};
+use portway_filter::{Built, Compile, Filter, Flow, Hooks, Step};
 use portway_http::{Exchange, Request};
 
-use super::Excluded;
+use super::{AuthConfig, Excluded};
+use crate::names::header_name;
+
+/// Makes the filter; `None` after a problem was noted.
+pub fn compile(
+    node: &Node,
+    config: &AuthConfig,
+    excluded: Excluded,
+    cx: &mut Compile<'_>,
+) -> Option<Built> {
+    let header = match &config.header {
+        Some(name) => header_name(name, cx.diagnostics),
+        None => Some(HeaderName::from_static("x-api-key")),
+    };
+    let keys = keys(node, config, cx);
+    if let Some(query) = config.query.as_ref().filter(|q| q.is_empty()) {
+        cx.error(query.span(), "a parameter without a name", "name it, or remove the key");
+        return None;
+    }
+    Some(Built::Filter(Arc::new(ApiKey {
+        keys: keys?,
+        header: header?,
+        query: config.query.as_ref().map(|q| q.as_str().into()),
+        excluded,
+    })))
+}
+
+fn keys(node: &Node, config: &AuthConfig, cx: &mut Compile<'_>) -> Option<Keys> {
+    let Some(list) = config.keys.as_ref().filter(|k| !k.is_empty() || !k.complete) else {
+        let hint = "add at least one, as in `keys: [{ key: ${KEY}, consumer: mobile }]`";
+        cx.error(&node.span, "without keys nobody could come in", hint);
+        return None;
+    };
+    let Some(mut keys) = Keys::new() else {
+        cx.error(&node.span, "the system gives no random numbers", "");
+        return None;
+    };
+    for item in list.iter() {
+        let span = item.key.span();
+        if item.key.is_empty() {
+            let hint = "check that the variable it comes from is set";
+            cx.error(span, "an empty key would let anyone in", hint);
+        } else if !keys.add(item.key.expose(), &item.consumer) {
+            cx.error(span, "this key is in the list already", "give each consumer its own");
+        }
+        if item.consumer.is_empty() {
+            cx.error(item.consumer.span(), "a consumer without a name", "name who holds the key");
+        }
+    }
+    Some(keys)
+}
 
 /// Who holds which key.
 pub struct Keys {
@@ -55,7 +106,7 @@ pub struct ApiKey {
     /// Who holds which key.
     pub keys: Keys,
     /// The header that carries a key.
-    pub header: Option<HeaderName>,
+    pub header: HeaderName,
     /// The query parameter that carries a key.
     pub query: Option<Box<str>>,
     /// Paths that need none.
@@ -66,9 +117,7 @@ impl ApiKey {
     /// Takes all keys out of the request.
     fn take(&self, request: &mut Request) -> Vec<Vec<u8>> {
         let mut keys = Vec::new();
-        if let Some(header) = &self.header
-            && let http::header::Entry::Occupied(fields) = request.headers.entry(header)
-        {
+        if let http::header::Entry::Occupied(fields) = request.headers.entry(&self.header) {
             let (_, values) = fields.remove_entry_mult();
             keys.extend(values.map(|v| v.as_bytes().to_vec()));
         }

@@ -95,6 +95,12 @@ impl Quota {
         self.rest_of(tat.saturating_sub(now.0))
     }
 
+    /// What is left in a bucket that refuses a request for so long.
+    #[must_use]
+    pub fn empty(&self, after_ns: u64) -> Rest {
+        self.rest_of(self.full_ns - self.interval_ns + after_ns)
+    }
+
     fn rest_of(&self, ahead: u64) -> Rest {
         Rest {
             remaining: self.full_ns.saturating_sub(ahead) / self.interval_ns,
