@@ -69,6 +69,12 @@ pub struct MetricsPolicy {
     pub namespace: Arc<str>,
 }
 
+impl Default for MetricsPolicy {
+    fn default() -> MetricsPolicy {
+        MetricsPolicy { enabled: true, namespace: Arc::from("portway") }
+    }
+}
+
 /// What a filter's compile step can use.
 pub struct Compile<'a> {
     /// Where problems go.

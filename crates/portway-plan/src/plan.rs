@@ -38,8 +38,6 @@ pub struct Plan {
     pub log: Option<LogSpec>,
     /// What is counted.
     pub metrics: MetricsPolicy,
-    /// The document as `/config` shows it, secrets hidden.
-    pub document: serde_json::Value,
 }
 
 /// What concerns the process as a whole.

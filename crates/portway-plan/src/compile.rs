@@ -1,0 +1,147 @@
+//! From a document to a plan: names become ids, references are checked, filters and routes compiled.
+//!
+//! Must hold: pure; every problem is noted with its place and the rest is checked all the same; a plan
+//! comes out only if no problem is an error.
+
+mod filters;
+mod listeners;
+mod routes;
+mod upstreams;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use portway_config::document::{Admin, Document, Workers};
+use portway_config::{Bind, Spanned};
+use portway_core::diagnostic::nearest;
+use portway_core::{Clock, Diagnostics};
+use portway_filter::FilterKind;
+use portway_route::RouteTable;
+
+use crate::plan::{AdminBind, AdminPlan, Plan, ProcessPlan};
+
+/// What compiling needs besides the document.
+#[derive(Clone, Copy)]
+pub struct Compiler<'a> {
+    /// The filters there are.
+    pub kinds: &'a [FilterKind],
+    /// For filters that measure time.
+    pub clock: &'a Clock,
+}
+
+/// Compiles a document. `None` if there are errors; all of them are in the diagnostics, which may hold
+/// warnings in any case.
+#[must_use]
+pub fn compile(document: &Document, kinds: &[FilterKind], clock: &Clock) -> (Option<Plan>, Diagnostics) {
+    let mut problems = Diagnostics::new();
+    let compiler = Compiler { kinds, clock };
+    let (listeners, listener_names) = listeners::listeners(document, &mut problems);
+    let (upstreams, upstream_names) = upstreams::upstreams(document, &mut problems);
+    let globals = filters::globals(&compiler, &document.global_filters, &mut problems);
+    let names = routes::Names { listeners: &listener_names, upstreams: &upstream_names, document };
+    let (routes, specs) = routes::routes(&compiler, &names, &globals, &mut problems);
+    let admin = admin(&document.admin, &mut problems);
+    for time in [
+        &document.process.read_timeout,
+        &document.process.write_timeout,
+        &document.process.idle_timeout,
+        &document.process.header_timeout,
+    ] {
+        upstreams::positive(time, &mut problems);
+    }
+    let table = match RouteTable::build(&specs) {
+        Ok(table) => table,
+        Err(wrong) => {
+            routes::note_table_problems(document, &wrong, &mut problems);
+            return (None, problems);
+        }
+    };
+    routes::warn_of_shadows(document, &table, &mut problems);
+    if problems.has_errors() {
+        return (None, problems);
+    }
+    let plan = Plan {
+        process: ProcessPlan {
+            workers: match document.process.workers.value() {
+                Workers::Auto => None,
+                Workers::Exactly(count) => Some(usize::from(count)),
+            },
+            drain_timeout: document.process.drain_timeout.value(),
+        },
+        admin,
+        listeners,
+        upstreams,
+        routes,
+        table,
+        no_route: globals.chain(),
+        log: globals.log.clone(),
+        metrics: globals.metrics.clone(),
+    };
+    (Some(plan), problems)
+}
+
+fn admin(config: &Admin, problems: &mut Diagnostics) -> AdminPlan {
+    let token = config.token.as_ref().filter(|token| !token.is_empty());
+    let bind = match &*config.bind {
+        Bind::Tcp(addr) => {
+            if !addr.ip().is_loopback() && token.is_none() {
+                problems.error(
+                    config.bind.span(),
+                    format!("the operators' API on {addr} can be reached from other machines and has no token"),
+                    "set `token: ${PORTWAY_ADMIN_TOKEN}`, or bind 127.0.0.1 or a unix socket",
+                );
+            }
+            AdminBind::Tcp(*addr)
+        }
+        Bind::Unix(path) => AdminBind::Unix(path.clone()),
+    };
+    AdminPlan { bind, token: token.map(|t| (**t).clone()) }
+}
+
+/// Ids by name, with the places they come from.
+pub(crate) struct Names<I> {
+    kind: &'static str,
+    ids: HashMap<Arc<str>, I>,
+}
+
+impl<I: Copy> Names<I> {
+    pub(crate) fn new(kind: &'static str) -> Names<I> {
+        Names { kind, ids: HashMap::new() }
+    }
+
+    /// Notes a name; twice is an error.
+    pub(crate) fn add(&mut self, name: &Spanned<String>, id: I, problems: &mut Diagnostics) {
+        if name.is_empty() {
+            problems.error(name.span(), format!("a {}'s name is empty", self.kind), "give it a name");
+        } else if self.ids.contains_key(name.as_str()) {
+            problems.error(
+                name.span(),
+                format!("there are two {}s named `{}`", self.kind, **name),
+                "give each a name of its own",
+            );
+        } else {
+            self.ids.insert(Arc::from(name.as_str()), id);
+        }
+    }
+
+    /// The id of a name.
+    pub(crate) fn find(&self, name: &str) -> Option<I> {
+        self.ids.get(name).copied()
+    }
+
+    /// What to say about a name that is not known.
+    pub(crate) fn hint(&self, name: &str) -> String {
+        match nearest(name, self.ids.keys().map(|k| &**k)) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None if self.ids.is_empty() => format!("there are no {}s", self.kind),
+            None => {
+                let mut known: Vec<_> = self.ids.keys().map(|k| format!("`{k}`")).collect();
+                known.sort();
+                let more = known.len().saturating_sub(8);
+                known.truncate(8);
+                let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+                format!("known {}s: {}{more}", self.kind, known.join(", "))
+            }
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! Filters: each kind compiles its own settings; here they are put in order and told apart.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+
+use portway_config::document::FilterEntry;
+use portway_core::Diagnostics;
+use portway_core::diagnostic::nearest;
+use portway_filter::{
+    BreakerPolicy, Built, Chain, Compile, Entry, FilterKind, LogSpec, MetricsPolicy, RetryPolicy, Scope,
+};
+
+use super::Compiler;
+
+/// What a list of filters compiles to.
+#[derive(Clone, Default)]
+pub(super) struct Compiled {
+    /// Filters with hooks, in config order.
+    pub(super) entries: Vec<Entry>,
+    pub(super) retry: Option<RetryPolicy>,
+    pub(super) breaker: Option<BreakerPolicy>,
+    pub(super) log: Option<LogSpec>,
+    pub(super) metrics: Option<MetricsPolicy>,
+    /// Filters that are switched off here.
+    off: Vec<&'static str>,
+}
+
+/// The global filters.
+pub(super) struct Globals {
+    compiled: Compiled,
+    pub(super) log: Option<LogSpec>,
+    pub(super) metrics: MetricsPolicy,
+}
+
+/// Compiles the global filters.
+pub(super) fn globals(compiler: &Compiler<'_>, entries: &[FilterEntry], problems: &mut Diagnostics) -> Globals {
+    let compiled = compile_list(compiler, entries, None, problems);
+    Globals {
+        log: compiled.log.clone(),
+        metrics: compiled.metrics.clone().unwrap_or_default(),
+        compiled,
+    }
+}
+
+impl Globals {
+    /// The filters of exchanges that no route takes.
+    pub(super) fn chain(&self) -> Chain {
+        Chain::new(self.compiled.entries.clone())
+    }
+}
+
+/// A route's filters: the global ones, except those it switches off or has itself, and its own.
+pub(super) struct RouteFilters {
+    pub(super) chain: Chain,
+    pub(super) retry: Option<RetryPolicy>,
+    pub(super) breaker: Option<BreakerPolicy>,
+    pub(super) log: Option<LogSpec>,
+}
+
+/// Compiles a route's filters.
+pub(super) fn of_route(
+    compiler: &Compiler<'_>,
+    globals: &Globals,
+    entries: &[FilterEntry],
+    route: &str,
+    problems: &mut Diagnostics,
+) -> RouteFilters {
+    let own = compile_list(compiler, entries, Some(route), problems);
+    let global = &globals.compiled;
+    let replaced = |name: &str| own.off.contains(&name) || own.entries.iter().any(|e| e.name == name);
+    let kept = global.entries.iter().filter(|e| !replaced(e.name)).cloned();
+    let unless_off = |name: &str| !own.off.contains(&name);
+    RouteFilters {
+        chain: Chain::new(kept.chain(own.entries.iter().cloned()).collect()),
+        retry: own.retry.or_else(|| global.retry.clone().filter(|_| unless_off("retry"))),
+        breaker: own.breaker.or_else(|| global.breaker.clone().filter(|_| unless_off("circuit_breaker"))),
+        log: own.log.or_else(|| globals.log.clone().filter(|_| unless_off("logging"))),
+    }
+}
+
+fn compile_list(
+    compiler: &Compiler<'_>,
+    entries: &[FilterEntry],
+    route: Option<&str>,
+    problems: &mut Diagnostics,
+) -> Compiled {
+    let mut compiled = Compiled::default();
+    for entry in entries {
+        let Some(kind) = find_kind(compiler.kinds, entry, problems) else { continue };
+        if entry.is_off() {
+            compiled.off.push(kind.name);
+            continue;
+        }
+        let scope = if route.is_some() { Scope::Route } else { Scope::Global };
+        if !kind.scopes.is_empty() && !kind.scopes.contains(&scope) {
+            let (here, there) = match scope {
+                Scope::Route => ("a route's filters", "global_filters"),
+                Scope::Global => ("global_filters", "a route's filters"),
+            };
+            problems.error(
+                entry.name.span(),
+                format!("`{}` cannot stand in {here}", kind.name),
+                format!("move it to {there}"),
+            );
+            continue;
+        }
+        let mut cx = Compile { diagnostics: problems, scope, route, span: entry.name.span(), clock: compiler.clock };
+        match (kind.compile)(&entry.body, &mut cx) {
+            Some(built) => compiled.add(kind, entry, route, built),
+            None => debug_assert!(problems.has_errors(), "{} failed without a word", kind.name),
+        }
+    }
+    compiled
+}
+
+impl Compiled {
+    fn add(&mut self, kind: &FilterKind, entry: &FilterEntry, route: Option<&str>, built: Built) {
+        match built {
+            Built::Filter(filter) => {
+                let nth = self.entries.iter().filter(|e| e.name == kind.name).count();
+                let fingerprint = fingerprint(kind.name, entry, route, nth);
+                self.entries.push(Entry { name: kind.name, phase: kind.phase, fingerprint, filter: Arc::clone(&filter) });
+            }
+            Built::Retry(policy) => self.retry = Some(policy),
+            Built::Breaker(policy) => self.breaker = Some(policy),
+            Built::Log(spec) => self.log = Some(spec),
+            Built::Metrics(policy) => self.metrics = Some(policy),
+        }
+    }
+}
+
+/// A hash of what makes a filter the same one after a reload: its kind, where it stands, its settings.
+fn fingerprint(name: &str, entry: &FilterEntry, route: Option<&str>, nth: usize) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    (name, route, nth).hash(&mut hasher);
+    entry.body.hash(&mut hasher);
+    hasher.finish()
+}
+
+fn find_kind<'k>(kinds: &'k [FilterKind], entry: &FilterEntry, problems: &mut Diagnostics) -> Option<&'k FilterKind> {
+    let name = entry.name.as_str();
+    let found = kinds.iter().find(|kind| kind.name == name);
+    if found.is_none() {
+        let (what, hint) = match name {
+            "compression" | "cache" | "fault" => (
+                format!("the filter `{name}` is not supported by this version yet"),
+                "remove it".to_owned(),
+            ),
+            _ => (
+                format!("unknown filter `{name}`"),
+                match nearest(name, kinds.iter().map(|k| k.name)) {
+                    Some(near) => format!("did you mean `{near}`?"),
+                    None => {
+                        let known: Vec<_> = kinds.iter().map(|k| k.name).collect();
+                        format!("known filters: {}", known.join(", "))
+                    }
+                },
+            ),
+        };
+        problems.error(entry.name.span(), what, hint);
+    }
+    found
+}

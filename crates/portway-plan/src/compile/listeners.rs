@@ -1,0 +1,112 @@
+//! Listeners: what clients may do and how long they may take.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use portway_config::document::{self, Document, Listener, Process};
+use portway_core::{Diagnostics, ListenerId, limits};
+use portway_http::h1::HeadLimits;
+use portway_http::h1::parse::FIELDS_HARD_MAX;
+use portway_http::hygiene::forwarded::TrustedProxies;
+use portway_http::hygiene::path::{DotSegments, EncodedSlashes, PathRules};
+
+use super::Names;
+use crate::plan::{ClientTimeouts, Exposed, ListenerPlan};
+
+/// A smaller head would refuse ordinary browsers.
+const HEAD_BYTES_MIN: usize = 1024;
+
+/// The listeners and their ids by name.
+pub(super) fn listeners(document: &Document, problems: &mut Diagnostics) -> (Vec<ListenerPlan>, Names<ListenerId>) {
+    let mut names = Names::new("listener");
+    let mut bound: HashMap<SocketAddr, &Listener> = HashMap::new();
+    let mut plans = Vec::new();
+    for listener in &document.listeners {
+        let id = ListenerId(plans.len() as u32);
+        names.add(&listener.name, id, problems);
+        let bind = listener.bind.value();
+        if let Some(other) = bound.get(&bind).filter(|_| bind.port() != 0) {
+            problems.error(
+                listener.bind.span(),
+                format!("{bind} is already the address of listener `{}`", *other.name),
+                "give each listener an address of its own",
+            );
+        } else if let Some(other) = bound.values().find(|o| covers(bind, o.bind.value())) {
+            problems.error(
+                listener.bind.span(),
+                format!("{bind} overlaps with {} of listener `{}`", *other.bind, *other.name),
+                "use different ports, or give both listeners the address of one interface",
+            );
+        }
+        bound.insert(bind, listener);
+        plans.push(listener_plan(listener, &document.process, problems));
+    }
+    (plans, names)
+}
+
+/// Whether one of two different addresses is the wildcard of the other.
+fn covers(a: SocketAddr, b: SocketAddr) -> bool {
+    let wild = |ip: IpAddr| ip.is_unspecified();
+    a.port() == b.port() && a.port() != 0 && a != b && (wild(a.ip()) || wild(b.ip()))
+}
+
+fn listener_plan(listener: &Listener, process: &Process, problems: &mut Diagnostics) -> ListenerPlan {
+    let http = &listener.http;
+    let head_bytes_max = http.max_header_bytes.len();
+    if head_bytes_max < HEAD_BYTES_MIN {
+        problems.error(
+            http.max_header_bytes.span(),
+            format!("a head of at most {head_bytes_max} bytes refuses ordinary requests"),
+            "set at least 1KiB",
+        );
+    }
+    let fields_max = http.max_headers.value();
+    if fields_max == 0 || fields_max > FIELDS_HARD_MAX {
+        problems.error(
+            http.max_headers.span(),
+            format!("the number of header fields must be from 1 to {FIELDS_HARD_MAX}"),
+            "100 is the default",
+        );
+    }
+    if listener.max_connections.value() == 0 {
+        problems.error(listener.max_connections.span(), "0 would refuse every connection", "set at least 1");
+    }
+    let exposes = |page| listener.expose.iter().any(|e| e.value() == page);
+    let exposed = |page| if exposes(page) { Exposed::Yes } else { Exposed::No };
+    ListenerPlan {
+        name: Arc::from(listener.name.as_str()),
+        bind: listener.bind.value(),
+        head: HeadLimits {
+            head_bytes_max,
+            fields_max,
+            target_bytes_max: limits::TARGET_BYTES_MAX.min(head_bytes_max),
+            path: path_rules(&http.normalize_path),
+        },
+        timeouts: ClientTimeouts {
+            header: process.header_timeout.value(),
+            read: process.read_timeout.value(),
+            write: process.write_timeout.value(),
+            idle: process.idle_timeout.value(),
+        },
+        body_bytes_max: http.max_request_body.0,
+        trusted: TrustedProxies::new(listener.trusted_proxies.clone()),
+        connections_max: listener.max_connections.value(),
+        expose_health: exposed(document::Exposed::Health),
+        expose_metrics: exposed(document::Exposed::Metrics),
+    }
+}
+
+fn path_rules(cleaning: &document::Cleaning) -> PathRules {
+    PathRules {
+        dot_segments: match cleaning.dot_segments {
+            document::DotSegments::Resolve => DotSegments::Resolve,
+            document::DotSegments::Reject => DotSegments::Reject,
+        },
+        merge_slashes: cleaning.merge_slashes,
+        encoded_slashes: match cleaning.encoded_slashes {
+            document::EncodedSlashes::Reject => EncodedSlashes::Reject,
+            document::EncodedSlashes::Keep => EncodedSlashes::Keep,
+        },
+    }
+}

@@ -1,0 +1,296 @@
+//! Upstreams: where targets come from, how one is picked, what is checked and how long things may take.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::HeaderName;
+use portway_balance::PolicyKind;
+use portway_config::document::{
+    CheckType, CircuitBreaker, Discover, DnsRecord, Document, HashOn as HashOnConfig, HealthCheck, LoadBalance,
+    OutlierDetection, Policy, Target, Timeouts, Upstream,
+};
+use portway_config::{Each, Spanned};
+use portway_core::{Diagnostics, Span, UpstreamId};
+use portway_discovery::source::{DnsSpec, FileSpec, NamedTarget, SourceSpec};
+use portway_filter::BreakerPolicy;
+use portway_upstream::spec::{
+    BalanceSpec, HashOn, HealthSpec, LimitSpec, OutlierSpec, PoolSpec, Probe, StickySpec, TimeoutSpec, UpstreamSpec,
+};
+
+use super::Names;
+
+/// The upstreams and their ids by name.
+pub(super) fn upstreams(document: &Document, problems: &mut Diagnostics) -> (Vec<UpstreamSpec>, Names<UpstreamId>) {
+    let mut names = Names::new("upstream");
+    let mut specs = Vec::with_capacity(document.upstreams.len());
+    for upstream in &document.upstreams {
+        names.add(&upstream.name, UpstreamId(specs.len() as u32), problems);
+        specs.push(upstream_spec(upstream, problems));
+    }
+    (specs, names)
+}
+
+fn upstream_spec(upstream: &Upstream, problems: &mut Diagnostics) -> UpstreamSpec {
+    let breaker = upstream.circuit_breaker.as_ref();
+    UpstreamSpec {
+        name: Arc::from(upstream.name.as_str()),
+        source: source(upstream, problems),
+        balance: balance(&upstream.load_balance, problems),
+        health: upstream.health_check.as_ref().map(|check| health(check, problems)),
+        outlier: upstream.outlier_detection.as_ref().map(|o| outlier(o, problems)),
+        breaker: breaker.and_then(|b| breaker_policy(b, problems)),
+        limits: breaker.map_or_else(LimitSpec::default, |b| LimitSpec {
+            connections_max: b.max_connections,
+            pending_max: b.max_pending,
+            requests_max: b.max_requests,
+        }),
+        timeouts: timeouts(&upstream.timeouts, problems),
+        pool: PoolSpec { idle_per_target_max: upstream.pool.max_idle_per_target },
+    }
+}
+
+fn source(upstream: &Upstream, problems: &mut Diagnostics) -> SourceSpec {
+    let name = &*upstream.name;
+    match (upstream.targets.value(), upstream.discover.value()) {
+        (Some(targets), None) => static_source(name, targets, problems),
+        (None, Some(discover)) => discovered(discover, problems),
+        (Some(_), Some(discover)) => {
+            problems.error(
+                discover.span(),
+                format!("upstream `{name}` has both `targets` and `discover`"),
+                "keep one of them",
+            );
+            SourceSpec::Static(Vec::new())
+        }
+        (None, None) if upstream.targets.is_written() || upstream.discover.is_written() => SourceSpec::Static(Vec::new()),
+        (None, None) => {
+            problems.error(
+                upstream.name.span(),
+                format!("upstream `{name}` has no targets"),
+                "add `targets: [ { addr: \"http://127.0.0.1:8081\" } ]` or `discover`",
+            );
+            SourceSpec::Static(Vec::new())
+        }
+    }
+}
+
+fn static_source(name: &str, targets: &Spanned<Each<Target>>, problems: &mut Diagnostics) -> SourceSpec {
+    if targets.complete {
+        check_targets(name, targets, problems);
+    }
+    let named = targets
+        .iter()
+        .map(|target| NamedTarget {
+            host: target.addr.host.to_string(),
+            port: target.addr.port,
+            weight: target.weight.value(),
+        })
+        .collect();
+    SourceSpec::Static(named)
+}
+
+fn check_targets(name: &str, targets: &Spanned<Each<Target>>, problems: &mut Diagnostics) {
+    if targets.is_empty() {
+        problems.error(
+            targets.span(),
+            format!("upstream `{name}` has an empty list of targets"),
+            "add at least one `{ addr: \"http://127.0.0.1:8081\" }`",
+        );
+    } else if targets.iter().all(|t| t.weight.value() == 0) {
+        problems.error(
+            targets[0].weight.span(),
+            format!("all targets of upstream `{name}` have weight 0"),
+            "give at least one target a weight of 1 or more",
+        );
+    }
+    let mut seen = HashSet::new();
+    for target in targets.iter() {
+        if !seen.insert((target.addr.host.to_string(), target.addr.port)) {
+            problems.error(
+                target.addr.span(),
+                format!("target {}:{} is listed twice in upstream `{name}`", target.addr.host, target.addr.port),
+                "list it once and raise its weight instead",
+            );
+        }
+    }
+}
+
+fn discovered(discover: &Spanned<Discover>, problems: &mut Diagnostics) -> SourceSpec {
+    match (&discover.dns, &discover.file) {
+        (Some(dns), None) => {
+            let srv = dns.record == DnsRecord::Srv;
+            let mut spec = if srv { DnsSpec::service(&dns.name) } else { DnsSpec::host(&dns.name, 0) };
+            match &dns.port {
+                Some(port) if !srv => spec.port = port.value(),
+                None if !srv => problems.error(
+                    dns.span(),
+                    "an address record has no port",
+                    "add `port: 80`, or look up `record: srv`",
+                ),
+                _ => {}
+            }
+            spec.resolver = dns.resolver;
+            positive(&dns.refresh_min, problems);
+            spec.refresh_min = dns.refresh_min.value();
+            spec.refresh_max = dns.refresh_max.value();
+            SourceSpec::Dns(spec)
+        }
+        (None, Some(file)) => SourceSpec::File(FileSpec { path: file.path.as_str().into() }),
+        _ => {
+            problems.error(discover.span(), "`discover` needs exactly one source", "write `dns: …` or `file: …`");
+            SourceSpec::Static(Vec::new())
+        }
+    }
+}
+
+fn balance(config: &LoadBalance, problems: &mut Diagnostics) -> BalanceSpec {
+    let policy = policy_kind(config.policy.value());
+    let hashes = matches!(policy, PolicyKind::RingHash | PolicyKind::Maglev);
+    if let Some(on) = config.hash_on.as_ref().filter(|_| !hashes) {
+        problems.warn(
+            on.span(),
+            format!("`hash_on` does nothing with policy {}", config.policy.value().as_str()),
+            "use `policy: ring_hash` or `maglev`, or remove it",
+        );
+    }
+    let sticky = config.sticky.as_ref().map(|sticky| {
+        if !is_token(&sticky.cookie) {
+            problems.error(
+                sticky.cookie.span(),
+                format!("`{}` is not a cookie name", *sticky.cookie),
+                "use letters, digits, `-` and `_`",
+            );
+        }
+        StickySpec { cookie: sticky.cookie.to_string(), ttl: sticky.ttl }
+    });
+    BalanceSpec {
+        policy,
+        hash_on: config.hash_on.as_ref().map_or(HashOn::ClientIp, |on| hash_on(on, problems)),
+        slow_start: config.slow_start,
+        panic_threshold_percent: (config.panic_threshold.fraction() * 100.0).round() as u8,
+        sticky,
+    }
+}
+
+fn policy_kind(policy: Policy) -> PolicyKind {
+    match policy {
+        Policy::RoundRobin => PolicyKind::RoundRobin,
+        Policy::WeightedRoundRobin => PolicyKind::WeightedRoundRobin,
+        Policy::Random => PolicyKind::Random,
+        Policy::LeastConnections => PolicyKind::LeastConnections,
+        Policy::P2c => PolicyKind::P2c,
+        Policy::Ewma => PolicyKind::Ewma,
+        Policy::RingHash => PolicyKind::RingHash,
+        Policy::Maglev => PolicyKind::Maglev,
+    }
+}
+
+/// What a request is placed by.
+pub(super) fn hash_on(on: &Spanned<HashOnConfig>, problems: &mut Diagnostics) -> HashOn {
+    match &**on {
+        HashOnConfig::ClientIp => HashOn::ClientIp,
+        HashOnConfig::Path => HashOn::Path,
+        HashOnConfig::Url => HashOn::Url,
+        HashOnConfig::Cookie(name) => HashOn::Cookie(name.clone()),
+        HashOnConfig::Query(name) => HashOn::Query(name.clone()),
+        HashOnConfig::Header(name) => match HeaderName::from_bytes(name.as_bytes()) {
+            Ok(name) => HashOn::Header(name),
+            Err(_) => {
+                problems.error(on.span(), format!("`{name}` is not a header name"), "use letters, digits and `-`");
+                HashOn::ClientIp
+            }
+        },
+    }
+}
+
+fn is_token(text: &str) -> bool {
+    HeaderName::from_bytes(text.as_bytes()).is_ok()
+}
+
+fn health(check: &HealthCheck, problems: &mut Diagnostics) -> HealthSpec {
+    positive(&check.interval, problems);
+    positive(&check.timeout, problems);
+    at_least_one(&check.healthy_after, problems);
+    at_least_one(&check.unhealthy_after, problems);
+    let probe = match check.kind {
+        CheckType::Tcp => Probe::Tcp,
+        CheckType::Http => {
+            let path = check.path.as_ref().map_or("/", |p| p.as_str());
+            if let Some(path) = check.path.as_ref().filter(|p| !p.starts_with('/')) {
+                problems.error(
+                    path.span(),
+                    format!("the path `{}` does not start with `/`", **path),
+                    format!("write `/{}`", **path),
+                );
+            }
+            Probe::Http {
+                path: path.to_owned(),
+                host: check.host.as_ref().map(|h| h.to_string()),
+                expect: check.expect.0.iter().map(|r| (r.first, r.last)).collect(),
+            }
+        }
+    };
+    HealthSpec {
+        probe,
+        interval: check.interval.value(),
+        timeout: check.timeout.value(),
+        healthy_after: check.healthy_after.value(),
+        unhealthy_after: check.unhealthy_after.value(),
+    }
+}
+
+fn outlier(config: &OutlierDetection, problems: &mut Diagnostics) -> OutlierSpec {
+    positive(&config.eject_for, problems);
+    OutlierSpec {
+        consecutive_failures: config.consecutive_5xx,
+        eject_for: config.eject_for.value(),
+        ejected_max: config.max_ejected.fraction(),
+        success_rate_below: config.success_rate_below.map(portway_config::Percent::fraction),
+    }
+}
+
+/// `None` if it only limits.
+fn breaker_policy(config: &CircuitBreaker, problems: &mut Diagnostics) -> Option<BreakerPolicy> {
+    positive(&config.window, problems);
+    positive(&config.open_for, problems);
+    at_least_one(&config.half_open_requests, problems);
+    let failure_threshold = config.failure_threshold.value();
+    (failure_threshold != 0 || config.failure_rate.is_some()).then(|| BreakerPolicy {
+        failure_threshold,
+        failure_rate: config.failure_rate.map(portway_config::Percent::fraction),
+        minimum_requests: config.minimum_requests,
+        window: config.window.value(),
+        open_for: config.open_for.value(),
+        half_open_requests: config.half_open_requests.value(),
+    })
+}
+
+fn timeouts(config: &Timeouts, problems: &mut Diagnostics) -> TimeoutSpec {
+    for timeout in [&config.connect, &config.response_header, &config.request, &config.idle] {
+        positive(timeout, problems);
+    }
+    TimeoutSpec {
+        connect: config.connect.value(),
+        response_header: config.response_header.value(),
+        request: config.request.value(),
+        idle: config.idle.value(),
+    }
+}
+
+/// A time of zero would fail everything at once.
+pub(super) fn positive(time: &Spanned<Duration>, problems: &mut Diagnostics) {
+    if time.is_zero() {
+        zero(time.span(), "a time of 0 would end everything at once", "set at least 1ms", problems);
+    }
+}
+
+fn at_least_one(count: &Spanned<u32>, problems: &mut Diagnostics) {
+    if count.value() == 0 {
+        zero(count.span(), "the count must be at least 1", "", problems);
+    }
+}
+
+fn zero(span: &Span, what: &str, hint: &str, problems: &mut Diagnostics) {
+    problems.error(span, what, hint);
+}

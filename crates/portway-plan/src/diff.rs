@@ -1,0 +1,112 @@
+//! What a new plan changes: for the log line of a reload and for `/config/status`.
+//!
+//! Must hold: pure. Things are the same if they have the same name and the same settings.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+
+use portway_filter::Entry;
+
+use crate::plan::{Plan, RoutePlan};
+
+/// What became of one kind of thing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Changes {
+    /// Names that are new.
+    pub added: Vec<Arc<str>>,
+    /// Names whose settings changed.
+    pub changed: Vec<Arc<str>>,
+    /// Names that are gone.
+    pub removed: Vec<Arc<str>>,
+    /// How many stayed as they were.
+    pub unchanged: usize,
+}
+
+/// What a new plan changes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Report {
+    /// Of listeners.
+    pub listeners: Changes,
+    /// Of upstreams.
+    pub upstreams: Changes,
+    /// Of routes.
+    pub routes: Changes,
+}
+
+/// Compares two plans.
+#[must_use]
+pub fn diff(old: &Plan, new: &Plan) -> Report {
+    Report {
+        listeners: changes(&old.listeners, &new.listeners, |l| &l.name, |a, b| a == b),
+        upstreams: changes(&old.upstreams, &new.upstreams, |u| &u.name, |a, b| a == b),
+        routes: changes(&old.routes, &new.routes, |r| &r.name, same_route),
+    }
+}
+
+fn changes<T>(old: &[T], new: &[T], name: impl Fn(&T) -> &Arc<str>, same: impl Fn(&T, &T) -> bool) -> Changes {
+    let mut before: HashMap<&str, &T> = old.iter().map(|t| (&**name(t), t)).collect();
+    let mut found = Changes::default();
+    for thing in new {
+        match before.remove(&**name(thing)) {
+            None => found.added.push(Arc::clone(name(thing))),
+            Some(was) if same(was, thing) => found.unchanged += 1,
+            Some(_) => found.changed.push(Arc::clone(name(thing))),
+        }
+    }
+    found.removed = old.iter().map(name).filter(|n| before.contains_key(&***n)).map(Arc::clone).collect();
+    found
+}
+
+/// Ids may differ between plans, so actions are compared as they print only where they hold none; an
+/// upstream's own change is reported as such.
+fn same_route(a: &RoutePlan, b: &RoutePlan) -> bool {
+    let marks = |r: &RoutePlan| r.filters.entries().iter().map(|e: &Entry| e.fingerprint).collect::<Vec<_>>();
+    marks(a) == marks(b)
+        && a.retry == b.retry
+        && a.breaker == b.breaker
+        && a.timeouts == b.timeouts
+        && a.prefix == b.prefix
+        && a.rewrite.strip_prefix == b.rewrite.strip_prefix
+        && a.rewrite.host == b.rewrite.host
+        && a.log == b.log
+        && format!("{:?}", a.action) == format!("{:?}", b.action)
+        && a.rewrite.path.as_ref().map(|(p, r)| (p.as_str(), r)) == b.rewrite.path.as_ref().map(|(p, r)| (p.as_str(), r))
+}
+
+impl Report {
+    /// Whether nothing changed.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        [&self.listeners, &self.upstreams, &self.routes].iter().all(|c| c.is_empty())
+    }
+}
+
+impl Changes {
+    /// Whether nothing changed.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.added.is_empty() && self.changed.is_empty() && self.removed.is_empty()
+    }
+}
+
+impl fmt::Display for Report {
+    /// `routes: 1 added, 2 changed; upstreams: 1 removed`, or `nothing changed`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kinds = [("listeners", &self.listeners), ("upstreams", &self.upstreams), ("routes", &self.routes)];
+        let parts: Vec<String> = kinds
+            .iter()
+            .filter(|(_, changes)| !changes.is_empty())
+            .map(|(kind, changes)| format!("{kind}: {}", changes.in_words()))
+            .collect();
+        if parts.is_empty() { f.write_str("nothing changed") } else { f.write_str(&parts.join("; ")) }
+    }
+}
+
+impl Changes {
+    fn in_words(&self) -> String {
+        let counts = [(self.added.len(), "added"), (self.changed.len(), "changed"), (self.removed.len(), "removed")];
+        let parts: Vec<_> = counts.iter().filter(|(n, _)| *n > 0).map(|(n, word)| format!("{n} {word}")).collect();
+        parts.join(", ")
+    }
+}
