@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 pub mod chunked_body;
+pub mod config;
 pub mod framing;
 pub mod grammar;
 pub mod host;
@@ -26,5 +27,6 @@ pub const TARGETS: &[Target] = &[
     ("request_head", request_head::check),
     ("response_head", response_head::check),
     ("chunked_body", chunked_body::check),
+    ("config", config::check),
     ("hyper_oracle", hyper_oracle::check),
 ];
