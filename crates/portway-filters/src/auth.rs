@@ -128,11 +128,11 @@ fn compile(node: &Node, cx: &mut Compile<'_>) -> Option<Built> {
     match config.kind {
         AuthType::Jwt => {
             refuse_keys(node, OF_APIKEY, AuthType::ApiKey, cx);
-            jwt::compile(node, &config, excluded?, cx)
+            jwt::compile(node, &config, excluded, cx)
         }
         AuthType::ApiKey => {
             refuse_keys(node, OF_JWT, AuthType::Jwt, cx);
-            apikey::compile(node, &config, excluded?, cx)
+            apikey::compile(node, &config, excluded, cx)
         }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Must hold: a declared length past the limit is refused before anything is read; a body without one
 //! is counted while it streams (the forward step does, by `Exchange::body_bytes_max`). Never: raises
-//! the limit of the listener or of an outer body_limit.
+//! the limit of the listener.
 
 use std::sync::Arc;
 
@@ -14,8 +14,7 @@ use portway_http::{BodyLength, Exchange};
 config! {
     /// Refuses request bodies that are too large.
     pub struct BodyLimitConfig {
-        /// The most octets a request body may have. The lowest limit of listener, `global_filters`
-        /// and route counts.
+        /// The most octets a request body may have. Where the listener allows less, that counts.
         pub max: Spanned<Size>,
     }
 }
@@ -57,7 +56,7 @@ impl Filter for BodyLimit {
     fn on_request<'a>(&'a self, exchange: &'a mut Exchange) -> Step<'a> {
         let max = match exchange.body_bytes_max {
             0 => self.body_bytes_max,
-            outer => outer.min(self.body_bytes_max),
+            listener => listener.min(self.body_bytes_max),
         };
         exchange.body_bytes_max = max;
         match exchange.body.length() {

@@ -61,24 +61,51 @@ pub fn policy(
         good = false;
     };
     if let (Some(short), Some(_)) = (&config.threshold, &config.failure_threshold) {
-        wrong(short.span(), "`threshold` is short for `failure_threshold`", "keep one of the two");
+        wrong(
+            short.span(),
+            "`threshold` is short for `failure_threshold`",
+            "keep one of the two",
+        );
     }
     if let (Some(short), Some(_)) = (&config.timeout, &config.open_for) {
-        wrong(short.span(), "`timeout` is short for `open_for`", "keep one of the two");
+        wrong(
+            short.span(),
+            "`timeout` is short for `open_for`",
+            "keep one of the two",
+        );
     }
-    let threshold = config.failure_threshold.as_ref().or(config.threshold.as_ref());
+    let threshold = config
+        .failure_threshold
+        .as_ref()
+        .or(config.threshold.as_ref());
     if let Some(zero) = threshold.filter(|t| t.value() == 0) {
-        wrong(zero.span(), "0 failures in a row are always there", "set at least 1");
+        wrong(
+            zero.span(),
+            "0 failures in a row are always there",
+            "set at least 1",
+        );
     }
     if let Some(zero) = config.failure_rate.as_ref().filter(|r| r.percent() == 0.0) {
-        wrong(zero.span(), "a rate of 0% is always reached", "set more than 0%");
+        wrong(
+            zero.span(),
+            "a rate of 0% is always reached",
+            "set more than 0%",
+        );
     }
     let open_for = config.open_for.as_ref().or(config.timeout.as_ref());
     if let Some(zero) = open_for.filter(|d| d.is_zero()) {
-        wrong(zero.span(), "a circuit open for no time is never open", "set a time, as in 30s");
+        wrong(
+            zero.span(),
+            "a circuit open for no time is never open",
+            "set a time, as in 30s",
+        );
     }
     if config.window.is_zero() {
-        wrong(config.window.span(), "a window of no time holds no requests", "set a time, as in 10s");
+        wrong(
+            config.window.span(),
+            "a window of no time holds no requests",
+            "set a time, as in 10s",
+        );
     }
     if config.half_open_requests.value() == 0 {
         let what = "without probes the circuit would never close again";
@@ -111,7 +138,10 @@ mod tests {
     fn reads_the_short_form_as_the_full_one() {
         let short = policy_of("{threshold: 7, timeout: 5s}");
         assert_eq!(short, policy_of("{failure_threshold: 7, open_for: 5s}"));
-        assert_eq!((short.failure_threshold, short.open_for), (7, Duration::from_secs(5)));
+        assert_eq!(
+            (short.failure_threshold, short.open_for),
+            (7, Duration::from_secs(5))
+        );
     }
 
     #[test]
@@ -124,8 +154,14 @@ mod tests {
     #[test]
     fn goes_by_the_rate_alone_if_only_a_rate_is_set() {
         let policy = policy_of("{failure_rate: 50%, minimum_requests: 10, window: 30s}");
-        assert_eq!((policy.failure_threshold, policy.failure_rate), (0, Some(0.5)));
-        assert_eq!((policy.minimum_requests, policy.window), (10, Duration::from_secs(30)));
+        assert_eq!(
+            (policy.failure_threshold, policy.failure_rate),
+            (0, Some(0.5))
+        );
+        assert_eq!(
+            (policy.minimum_requests, policy.window),
+            (10, Duration::from_secs(30))
+        );
         let both = policy_of("{failure_rate: 50%, failure_threshold: 3}");
         assert_eq!((both.failure_threshold, both.failure_rate), (3, Some(0.5)));
     }

@@ -90,7 +90,11 @@ fn compile_origins(config: &CorsConfig, cx: &mut Compile<'_>) -> Option<Origins>
             Ok(origin) => origins.push(origin),
             Err(wrong) => {
                 let what = format!("`{}` is not an origin: {wrong}", entry.escape_default());
-                cx.error(entry.span(), what, "write https://host or https://*.host, with :port if any");
+                cx.error(
+                    entry.span(),
+                    what,
+                    "write https://host or https://*.host, with :port if any",
+                );
             }
         }
     }
@@ -113,14 +117,23 @@ fn compile_methods(
     cx: &mut Compile<'_>,
 ) -> Option<Option<HeaderValue>> {
     let Some(words) = config else {
-        return Some(Some(HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE")));
+        return Some(Some(HeaderValue::from_static(
+            "GET, HEAD, POST, PUT, PATCH, DELETE",
+        )));
     };
     if words.iter().any(|w| **w == "*") {
         return Some(None);
     }
-    for word in words.iter().filter(|w| Method::from_bytes(w.as_bytes()).is_err()) {
+    for word in words
+        .iter()
+        .filter(|w| Method::from_bytes(w.as_bytes()).is_err())
+    {
         let what = format!("`{}` is not a method", word.escape_default());
-        cx.error(word.span(), what, "use methods as in [GET, POST], or \"*\" for all");
+        cx.error(
+            word.span(),
+            what,
+            "use methods as in [GET, POST], or \"*\" for all",
+        );
     }
     joined(words).map(Some)
 }
@@ -130,8 +143,13 @@ fn field_names(
     config: Option<&OneOrMany<Spanned<String>>>,
     cx: &mut Compile<'_>,
 ) -> Option<Option<HeaderValue>> {
-    let Some(words) = config else { return Some(None) };
-    let good = words.iter().filter(|w| header_name(w, cx.diagnostics).is_some()).count();
+    let Some(words) = config else {
+        return Some(None);
+    };
+    let good = words
+        .iter()
+        .filter(|w| header_name(w, cx.diagnostics).is_some())
+        .count();
     if good < words.len() {
         return None;
     }
@@ -182,18 +200,24 @@ impl Cors {
         }
         match &self.headers {
             Some(headers) => {
-                reply.headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, headers.clone());
+                reply
+                    .headers
+                    .insert(ACCESS_CONTROL_ALLOW_HEADERS, headers.clone());
             }
             None => {
                 for headers in asked.get_all(ACCESS_CONTROL_REQUEST_HEADERS) {
-                    reply.headers.append(ACCESS_CONTROL_ALLOW_HEADERS, headers.clone());
+                    reply
+                        .headers
+                        .append(ACCESS_CONTROL_ALLOW_HEADERS, headers.clone());
                 }
             }
         }
         if self.methods.is_none() || self.headers.is_none() {
             reply.headers.append(VARY, VARY_PREFLIGHT.clone());
         }
-        reply.headers.insert(ACCESS_CONTROL_MAX_AGE, self.max_age.clone());
+        reply
+            .headers
+            .insert(ACCESS_CONTROL_MAX_AGE, self.max_age.clone());
         reply
     }
 }

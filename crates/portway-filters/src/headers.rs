@@ -113,7 +113,11 @@ fn field(text: &Spanned<String>, way: Way, cx: &mut Compile<'_>) -> Option<Heade
     } else {
         return Some(name);
     };
-    cx.error(text.span(), format!("`{}` cannot be changed here", **text), refused);
+    cx.error(
+        text.span(),
+        format!("`{}` cannot be changed here", **text),
+        refused,
+    );
     None
 }
 

@@ -40,12 +40,16 @@ pub fn kind() -> FilterKind {
 
 fn compile(node: &Node, cx: &mut Compile<'_>) -> Option<Built> {
     let config = IpFilterConfig::decode(node, cx.diagnostics)?;
-    let filter = IpFilter::new(config);
-    if filter.allow.is_empty() && filter.deny.is_empty() {
+    let lists = |key| {
+        node.find(key)
+            .and_then(Node::items)
+            .is_some_and(|i| !i.is_empty())
+    };
+    if !lists("allow") && !lists("deny") {
         let hint = "list networks in `allow` or `deny`, or remove the filter";
         cx.warn(&node.span, "this ip_filter lets everyone in", hint);
     }
-    Some(Built::Filter(Arc::new(filter)))
+    Some(Built::Filter(Arc::new(IpFilter::new(config))))
 }
 
 /// Which addresses may come in.
@@ -130,9 +134,9 @@ mod tests {
     #[test]
     fn says_what_is_wrong_with_a_config() {
         assert_eq!(
-            problems(kind(), "allow: [10.0.0.0/33]\ndenied: []"),
+            problems(kind(), "allow: [10.0.0.0/33]\ndenny: []"),
             "t.yaml:1:9: error: expected an address range like 10.0.0.0/8 or fd00::/8, found \
-             `10.0.0.0/33`\nt.yaml:2:1: error: unknown key `denied`\n  hint: did you mean `deny`?"
+             `10.0.0.0/33`\nt.yaml:2:1: error: unknown key `denny`\n  hint: did you mean `deny`?"
         );
         assert!(problems(kind(), "{}").contains("warning: this ip_filter lets everyone in"));
     }

@@ -53,7 +53,11 @@ pub fn kind() -> FilterKind {
 fn compile(node: &Node, cx: &mut Compile<'_>) -> Option<Built> {
     let config = LoggingConfig::decode(node, cx.diagnostics)?;
     if config.output.is_empty() {
-        cx.error(config.output.span(), "an output without a name", "use stdout, stderr or a path");
+        cx.error(
+            config.output.span(),
+            "an output without a name",
+            "use stdout, stderr or a path",
+        );
         return None;
     }
     Some(Built::Log(LogSpec {
@@ -67,7 +71,11 @@ fn format(config: &LoggingConfig, cx: &mut Compile<'_>) -> Option<LogFormat> {
     match (&config.format, &config.template) {
         (Some(format), Some(template)) if format.value() != Format::Template => {
             let what = format!("the format `{}` has no template", format.as_str());
-            cx.error(template.span(), what, "remove the template, or write `format: template`");
+            cx.error(
+                template.span(),
+                what,
+                "remove the template, or write `format: template`",
+            );
             None
         }
         (_, Some(template)) => match Template::compile(template) {
@@ -118,14 +126,20 @@ mod tests {
         let spec = spec("{format: text, output: /var/log/a.log, sample: 10%, slow_over: 500ms}");
         assert_eq!(spec.format, LogFormat::Text);
         assert_eq!(spec.output, LogOutput::File("/var/log/a.log".into()));
-        assert_eq!(spec.policy, LogPolicy::new(10.0, Some(Duration::from_millis(500))));
+        assert_eq!(
+            spec.policy,
+            LogPolicy::new(10.0, Some(Duration::from_millis(500)))
+        );
     }
 
     #[test]
     fn takes_a_template() {
         let template = LogFormat::Template(Template::compile("${method} ${path}").unwrap());
         assert_eq!(spec("template: $${method} $${path}").format, template);
-        assert_eq!(spec("{format: template, template: '$${method} $${path}'}").format, template);
+        assert_eq!(
+            spec("{format: template, template: '$${method} $${path}'}").format,
+            template
+        );
     }
 
     #[test]
@@ -137,7 +151,10 @@ mod tests {
         );
         assert!(problems(kind(), "format: template").contains("`template` is missing"));
         let mixed = problems(kind(), "{format: text, template: 'x'}");
-        assert!(mixed.contains("the format `text` has no template"), "{mixed}");
+        assert!(
+            mixed.contains("the format `text` has no template"),
+            "{mixed}"
+        );
         assert!(problems(kind(), "sample: 110%").contains("a share from 0% to 100%"));
     }
 }

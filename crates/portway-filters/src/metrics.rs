@@ -31,7 +31,11 @@ fn compile(node: &Node, cx: &mut Compile<'_>) -> Option<Built> {
     let config = MetricsConfig::decode(node, cx.diagnostics)?;
     if !is_metric_name(&config.namespace) {
         let what = "the namespace cannot begin a metric's name";
-        cx.error(config.namespace.span(), what, "use letters, digits and `_`, not a digit first");
+        cx.error(
+            config.namespace.span(),
+            what,
+            "use letters, digits and `_`, not a digit first",
+        );
         return None;
     }
     Some(Built::Metrics(MetricsPolicy {
@@ -61,7 +65,10 @@ mod tests {
     #[test]
     fn counts_under_the_name_it_is_told() {
         assert_eq!(policy("{}"), (true, "portway".into()));
-        assert_eq!(policy("{enabled: false, namespace: edge_1}"), (false, "edge_1".into()));
+        assert_eq!(
+            policy("{enabled: false, namespace: edge_1}"),
+            (false, "edge_1".into())
+        );
     }
 
     #[test]

@@ -9,7 +9,11 @@ pub fn header_name(text: &Spanned<String>, problems: &mut Diagnostics) -> Option
     let name = HeaderName::from_bytes(text.as_bytes()).ok();
     if name.is_none() {
         let what = format!("`{}` is not a header name", text.escape_default());
-        problems.error(text.span(), what, "use letters, digits and `-`, as in X-Request-ID");
+        problems.error(
+            text.span(),
+            what,
+            "use letters, digits and `-`, as in X-Request-ID",
+        );
     }
     name
 }

@@ -112,7 +112,7 @@ fn compile(node: &Node, cx: &mut Compile<'_>) -> Option<Built> {
     };
     let buckets = match config.key {
         Key::Route => Buckets::One(Bucket::default()),
-        _ => Buckets::PerKey(Box::new(Table::new())),
+        _ => Buckets::PerKey(Box::new(Table::default())),
     };
     Some(Built::Filter(Arc::new(RateLimit {
         quota,
@@ -206,7 +206,11 @@ impl RateLimit {
 
 impl Filter for RateLimit {
     fn hooks(&self) -> Hooks {
-        if self.tell.is_some() { Hooks::Both } else { Hooks::Request }
+        if self.tell.is_some() {
+            Hooks::Both
+        } else {
+            Hooks::Request
+        }
     }
 
     fn on_request<'a>(&'a self, exchange: &'a mut Exchange) -> Step<'a> {
@@ -223,7 +227,9 @@ impl Filter for RateLimit {
         let detail = format!("try again in {after_s} s");
         let reply = exchange.refuse(Code::RateLimited, &detail);
         let retry_after = http::HeaderValue::from(after_s);
-        Step::Now(Flow::stop(reply.with_header(http::header::RETRY_AFTER, retry_after)))
+        Step::Now(Flow::stop(
+            reply.with_header(http::header::RETRY_AFTER, retry_after),
+        ))
     }
 
     fn on_response<'a>(&'a self, exchange: &'a mut Exchange, reply: &'a mut Reply) -> Step<'a, ()> {

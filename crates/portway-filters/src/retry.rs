@@ -81,7 +81,9 @@ impl Decode for Reason {
 
     fn decode(node: &Node, problems: &mut Diagnostics) -> Option<Reason> {
         if let Some(Scalar::Int(status)) = node.scalar() {
-            let status = u16::try_from(status).ok().filter(|s| (400..600).contains(s));
+            let status = u16::try_from(status)
+                .ok()
+                .filter(|s| (400..600).contains(s));
             if status.is_none() {
                 wrong(node, "an error status from 400 to 599", problems);
             }
@@ -112,7 +114,11 @@ impl Decode for Reason {
     fn to_json(&self) -> Value {
         match self {
             Reason::Status(status) => (*status).into(),
-            word => WORDS.iter().find(|(_, r)| r == word).map(|(w, _)| *w).into(),
+            word => WORDS
+                .iter()
+                .find(|(_, r)| r == word)
+                .map(|(w, _)| *w)
+                .into(),
         }
     }
 }
@@ -142,12 +148,20 @@ fn compile(node: &Node, cx: &mut Compile<'_>) -> Option<Built> {
         wrong(config.max_retries.span(), what, "set at most 10");
     }
     if let Some(zero) = config.per_try_timeout.as_ref().filter(|d| d.is_zero()) {
-        wrong(zero.span(), "a try without time always fails", "set a time, as in 2s");
+        wrong(
+            zero.span(),
+            "a try without time always fails",
+            "set a time, as in 2s",
+        );
     }
     let backoff = config.backoff.unwrap_or_else(portway_config::defaults);
     if backoff.base.value() > backoff.max.value() {
         let hint = "make `max` at least as long as `base`";
-        wrong(backoff.base.span(), "the first pause is longer than the longest", hint);
+        wrong(
+            backoff.base.span(),
+            "the first pause is longer than the longest",
+            hint,
+        );
     }
     if config.budget.value().is_some_and(|b| b.percent() == 0.0) {
         let hint = "raise it, or write `off` for no budget";
@@ -214,7 +228,10 @@ mod tests {
         let on = policy("{retry_on: [503, 502, 503, timeout]}").on;
         assert_eq!(on.statuses, [502, 503]);
         assert!(on.timeout && !on.reset && !on.connect_failure);
-        assert_eq!(policy("{retry_on: [5xx, gateway_error]}").on.statuses.len(), 100);
+        assert_eq!(
+            policy("{retry_on: [5xx, gateway_error]}").on.statuses.len(),
+            100
+        );
         assert_eq!(policy("{retry_on: []}").on, RetryOn::default());
     }
 
@@ -234,7 +251,10 @@ mod tests {
     #[test]
     fn says_what_is_wrong_with_a_config() {
         assert_eq!(
-            problems(kind(), "max_retries: 11\nretry_on: [502, 200, conect_failure]"),
+            problems(
+                kind(),
+                "max_retries: 11\nretry_on: [502, 200, conect_failure]"
+            ),
             "t.yaml:1:14: error: more than 10 retries bury a target that already fails\n  \
              hint: set at most 10\n\
              t.yaml:2:17: error: expected an error status from 400 to 599, found the number 200\n\

@@ -78,7 +78,9 @@ fn compile(node: &Node, cx: &mut Compile<'_>) -> Option<Built> {
 
 /// The header's value, `Some(None)` if it is off, `None` after a problem was noted.
 fn value(setting: &OrOff<Spanned<String>>, cx: &mut Compile<'_>) -> Option<Option<HeaderValue>> {
-    let Some(text) = setting.value() else { return Some(None) };
+    let Some(text) = setting.value() else {
+        return Some(None);
+    };
     let value = HeaderValue::from_str(text).ok().filter(|v| !v.is_empty());
     if value.is_none() {
         let hint = "write one line of visible ASCII, or `off`";
@@ -150,13 +152,19 @@ mod tests {
 
     #[test]
     fn asks_for_https_only_over_https() {
-        assert_eq!(header(&reply_of("{}", false, &[]), "strict-transport-security"), "");
+        assert_eq!(
+            header(&reply_of("{}", false, &[]), "strict-transport-security"),
+            ""
+        );
     }
 
     #[test]
     fn leaves_what_the_target_set_unless_told_to_override() {
         let from_target = [("x-frame-options", "DENY")];
-        assert_eq!(header(&reply_of("{}", true, &from_target), "x-frame-options"), "DENY");
+        assert_eq!(
+            header(&reply_of("{}", true, &from_target), "x-frame-options"),
+            "DENY"
+        );
         let reply = reply_of("{override: true}", true, &from_target);
         assert_eq!(header(&reply, "x-frame-options"), "SAMEORIGIN");
     }
@@ -167,16 +175,19 @@ mod tests {
         let reply = reply_of(yaml, true, &[]);
         assert_eq!(header(&reply, "strict-transport-security"), "");
         assert_eq!(header(&reply, "x-frame-options"), "");
-        assert_eq!(header(&reply, "content-security-policy"), "default-src 'self'");
+        assert_eq!(
+            header(&reply, "content-security-policy"),
+            "default-src 'self'"
+        );
     }
 
     #[test]
     fn says_what_is_wrong_with_a_config() {
         assert_eq!(
-            problems(kind(), "frame_options: \"a\\nb\"\nhtst: off"),
+            problems(kind(), "frame_options: \"a\\nb\"\nframe_option: off"),
             "t.yaml:1:16: error: this cannot be a header's value\n  \
              hint: write one line of visible ASCII, or `off`\n\
-             t.yaml:2:1: error: unknown key `htst`\n  hint: did you mean `hsts`?"
+             t.yaml:2:1: error: unknown key `frame_option`\n  hint: did you mean `frame_options`?"
         );
         assert!(problems(kind(), "referrer_policy: ''").contains("cannot be a header's value"));
     }

@@ -81,7 +81,10 @@ pub fn exchange(fields: &[(&'static str, &str)]) -> Exchange {
     let mut exchange = Exchange::blank();
     for (name, value) in fields {
         let name = http::HeaderName::from_static(name);
-        exchange.request.headers.append(name, value.parse().unwrap());
+        exchange
+            .request
+            .headers
+            .append(name, value.parse().unwrap());
     }
     exchange
 }
@@ -89,7 +92,10 @@ pub fn exchange(fields: &[(&'static str, &str)]) -> Exchange {
 /// All values of a reply's header, with ` | ` between.
 pub fn header(reply: &Reply, name: &str) -> String {
     let values = reply.headers.get_all(name).into_iter();
-    values.map(|v| v.to_str().unwrap()).collect::<Vec<_>>().join(" | ")
+    values
+        .map(|v| v.to_str().unwrap())
+        .collect::<Vec<_>>()
+        .join(" | ")
 }
 
 fn now<T>(future: impl Future<Output = T>) -> T {

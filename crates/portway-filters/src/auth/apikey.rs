@@ -21,7 +21,7 @@ use crate::names::header_name;
 pub fn compile(
     node: &Node,
     config: &AuthConfig,
-    excluded: Excluded,
+    excluded: Option<Excluded>,
     cx: &mut Compile<'_>,
 ) -> Option<Built> {
     let header = match &config.header {
@@ -30,19 +30,27 @@ pub fn compile(
     };
     let keys = keys(node, config, cx);
     if let Some(query) = config.query.as_ref().filter(|q| q.is_empty()) {
-        cx.error(query.span(), "a parameter without a name", "name it, or remove the key");
+        cx.error(
+            query.span(),
+            "a parameter without a name",
+            "name it, or remove the key",
+        );
         return None;
     }
     Some(Built::Filter(Arc::new(ApiKey {
         keys: keys?,
         header: header?,
         query: config.query.as_ref().map(|q| q.as_str().into()),
-        excluded,
+        excluded: excluded?,
     })))
 }
 
 fn keys(node: &Node, config: &AuthConfig, cx: &mut Compile<'_>) -> Option<Keys> {
-    let Some(list) = config.keys.as_ref().filter(|k| !k.is_empty() || !k.complete) else {
+    let Some(list) = config
+        .keys
+        .as_ref()
+        .filter(|k| !k.is_empty() || !k.complete)
+    else {
         let hint = "add at least one, as in `keys: [{ key: ${KEY}, consumer: mobile }]`";
         cx.error(&node.span, "without keys nobody could come in", hint);
         return None;
@@ -57,10 +65,18 @@ fn keys(node: &Node, config: &AuthConfig, cx: &mut Compile<'_>) -> Option<Keys> 
             let hint = "check that the variable it comes from is set";
             cx.error(span, "an empty key would let anyone in", hint);
         } else if !keys.add(item.key.expose(), &item.consumer) {
-            cx.error(span, "this key is in the list already", "give each consumer its own");
+            cx.error(
+                span,
+                "this key is in the list already",
+                "give each consumer its own",
+            );
         }
         if item.consumer.is_empty() {
-            cx.error(item.consumer.span(), "a consumer without a name", "name who holds the key");
+            cx.error(
+                item.consumer.span(),
+                "a consumer without a name",
+                "name who holds the key",
+            );
         }
     }
     Some(keys)
@@ -218,7 +234,10 @@ mod tests {
 
     #[test]
     fn takes_a_parameter_out_of_a_query_and_leaves_the_rest() {
-        assert_eq!(taken("a=1&api_key=k&b=%20"), ("a=1&b=%20".into(), vec!["k".into()]));
+        assert_eq!(
+            taken("a=1&api_key=k&b=%20"),
+            ("a=1&b=%20".into(), vec!["k".into()])
+        );
         assert_eq!(taken("api_key=a%2Bb"), (String::new(), vec!["a+b".into()]));
         assert_eq!(taken("a=1&&b"), ("a=1&&b".into(), vec![]));
     }

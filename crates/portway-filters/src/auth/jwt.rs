@@ -22,7 +22,7 @@ use crate::names::{header_name, is_hop_by_hop};
 pub fn compile(
     node: &Node,
     config: &AuthConfig,
-    excluded: Excluded,
+    excluded: Option<Excluded>,
     cx: &mut Compile<'_>,
 ) -> Option<Built> {
     let algorithms = match config.algorithms.as_deref() {
@@ -36,7 +36,9 @@ pub fn compile(
         cx.error(config.clock_skew.span(), what, "use at most 1h");
     }
     let require = config.require.clone();
-    let (permissions, roles) = require.map(|r| (r.permissions, r.roles)).unwrap_or_default();
+    let (permissions, roles) = require
+        .map(|r| (r.permissions, r.roles))
+        .unwrap_or_default();
     Some(Built::Filter(Arc::new(Jwt {
         verifier: Verifier::new(Rules {
             algorithms: algorithms.iter().map(|a| to_jsonwebtoken(*a)).collect(),
@@ -50,7 +52,7 @@ pub fn compile(
             roles,
         }),
         cache: Cache::default(),
-        excluded,
+        excluded: excluded?,
     })))
 }
 
@@ -67,10 +69,18 @@ fn secret(
     };
     if secret.is_empty() {
         let what = "with an empty secret anyone could sign tokens";
-        cx.error(secret.span(), what, "check that the variable it comes from is set");
+        cx.error(
+            secret.span(),
+            what,
+            "check that the variable it comes from is set",
+        );
         return None;
     }
-    let bytes_min = algorithms.iter().map(|a| key_bytes_min(*a)).max().unwrap_or_default();
+    let bytes_min = algorithms
+        .iter()
+        .map(|a| key_bytes_min(*a))
+        .max()
+        .unwrap_or_default();
     if secret.expose().len() < bytes_min {
         let what = format!("the secret is shorter than {bytes_min} bytes and could be guessed");
         cx.warn(secret.span(), what, "make one with `openssl rand -hex 32`");
@@ -101,11 +111,17 @@ fn claims_to_headers(
 ) -> Option<Vec<(String, HeaderName)>> {
     let mut list = Vec::new();
     for (claim, header) in config.claims_to_headers.iter() {
-        let Some(name) = header_name(header, cx.diagnostics) else { continue };
+        let Some(name) = header_name(header, cx.diagnostics) else {
+            continue;
+        };
         let carries_message = name == http::header::HOST || name == http::header::CONTENT_LENGTH;
         if carries_message || is_hop_by_hop(&name) {
             let what = format!("`{}` cannot carry a claim", **header);
-            cx.error(header.span(), what, "use a name of its own, as in X-User-ID");
+            cx.error(
+                header.span(),
+                what,
+                "use a name of its own, as in X-User-ID",
+            );
             continue;
         }
         list.push((claim.to_string(), name));
@@ -124,7 +140,10 @@ impl Jwt {
         let unauthorized = |r: Reason| (Code::Unauthorized, r.as_str(), r.challenge());
         let token = bearer(&exchange.request.headers).map_err(unauthorized)?;
         let now = exchange.started_wall_ns / 1_000_000_000;
-        let verified = self.cache.verify(token, &self.verifier, now).map_err(unauthorized)?;
+        let verified = self
+            .cache
+            .verify(token, &self.verifier, now)
+            .map_err(unauthorized)?;
         exchange.consumer.clone_from(&verified.consumer);
         if !verified.enough {
             let detail = "the token does not grant what this route requires";

@@ -17,7 +17,12 @@ fn jwt(more: &str) -> Chain {
 fn token(claims: serde_json::Value) -> String {
     let mut claims = claims;
     claims["exp"] = json!(jsonwebtoken::get_current_timestamp() + 100);
-    encode(&Header::default(), &claims, &EncodingKey::from_secret(SECRET.as_bytes())).unwrap()
+    encode(
+        &Header::default(),
+        &claims,
+        &EncodingKey::from_secret(SECRET.as_bytes()),
+    )
+    .unwrap()
 }
 
 fn with_token(claims: serde_json::Value) -> Exchange {
@@ -43,10 +48,17 @@ fn lets_a_signed_token_in_and_says_whose_it_is() {
 
 #[test]
 fn asks_for_a_token_where_there_is_none() {
-    for fields in [&[][..], &[("authorization", "Basic YTpi")], &[("authorization", "Bearer")]] {
+    for fields in [
+        &[][..],
+        &[("authorization", "Basic YTpi")],
+        &[("authorization", "Bearer")],
+    ] {
         let mut exchange = exchange(fields);
         let reply = request(&jwt(""), &mut exchange).unwrap();
-        assert_eq!((reply.status.as_u16(), &*challenge(&reply)), (401, "Bearer"));
+        assert_eq!(
+            (reply.status.as_u16(), &*challenge(&reply)),
+            (401, "Bearer")
+        );
         assert_eq!(exchange.notes.code, Some(Code::Unauthorized));
     }
 }
@@ -55,8 +67,12 @@ fn asks_for_a_token_where_there_is_none() {
 fn says_why_a_token_does_not_count() {
     let mut exchange = exchange(&[("authorization", "Bearer a.b.c")]);
     let reply = request(&jwt(""), &mut exchange).unwrap();
-    let expected = "Bearer error=\"invalid_token\", error_description=\"the token is not a valid JWT\"";
-    assert_eq!((reply.status.as_u16(), &*challenge(&reply)), (401, expected));
+    let expected =
+        "Bearer error=\"invalid_token\", error_description=\"the token is not a valid JWT\"";
+    assert_eq!(
+        (reply.status.as_u16(), &*challenge(&reply)),
+        (401, expected)
+    );
     assert_eq!(exchange.consumer, None);
 }
 
@@ -106,7 +122,14 @@ fn leaves_excluded_paths_open_and_no_others() {
     for open in ["/health", "/public/", "/public/a/b"] {
         assert_eq!(status(open), 200, "{open}");
     }
-    for closed in ["/", "/health/", "/healthz", "/public", "/publicity", "/HEALTH"] {
+    for closed in [
+        "/",
+        "/health/",
+        "/healthz",
+        "/public",
+        "/publicity",
+        "/HEALTH",
+    ] {
         assert_eq!(status(closed), 401, "{closed}");
     }
 }
@@ -123,7 +146,8 @@ fn forbids_what_the_token_does_not_grant() {
     assert_eq!(exchange.consumer.as_deref(), Some("ann"));
 }
 
-const KEYS: &str = "type: apikey\nkeys: [{key: k-one, consumer: mobile}, {key: k-two, consumer: web}]";
+const KEYS: &str =
+    "type: apikey\nkeys: [{key: k-one, consumer: mobile}, {key: k-two, consumer: web}]";
 
 #[test]
 fn lets_a_known_key_in_and_keeps_it_from_the_target() {
@@ -138,10 +162,18 @@ fn lets_a_known_key_in_and_keeps_it_from_the_target() {
 fn refuses_a_key_that_is_missing_unknown_or_doubled() {
     let chain = chain(kind(), KEYS);
     let two = [("x-api-key", "k-one"), ("x-api-key", "k-one")];
-    for fields in [&[][..], &[("x-api-key", "k-three")], &[("x-api-key", "")], &two] {
+    for fields in [
+        &[][..],
+        &[("x-api-key", "k-three")],
+        &[("x-api-key", "")],
+        &two,
+    ] {
         let mut exchange = exchange(fields);
         let reply = request(&chain, &mut exchange).unwrap();
-        assert_eq!((reply.status.as_u16(), &*challenge(&reply)), (401, "ApiKey"));
+        assert_eq!(
+            (reply.status.as_u16(), &*challenge(&reply)),
+            (401, "ApiKey")
+        );
         assert_eq!(exchange.consumer, None);
     }
 }
@@ -154,14 +186,20 @@ fn reads_a_key_from_the_query_only_if_told_to() {
         let reply = request(&chain(kind(), yaml), &mut exchange);
         (reply.is_none(), exchange.request.query)
     };
-    assert_eq!(ask(&format!("{KEYS}\nquery: api_key")), (true, Some("a=1".into())));
+    assert_eq!(
+        ask(&format!("{KEYS}\nquery: api_key")),
+        (true, Some("a=1".into()))
+    );
     assert_eq!(ask(KEYS), (false, Some("a=1&api_key=k-one".into())));
 }
 
 #[test]
 fn says_what_is_wrong_with_a_jwt_config() {
     assert_eq!(
-        problems(kind(), "type: jwt\nsecret: ''\nalgorithms: [RS256]\nkeys: []"),
+        problems(
+            kind(),
+            "type: jwt\nsecret: ''\nalgorithms: [RS256]\nkeys: []"
+        ),
         "t.yaml:2:9: error: with an empty secret anyone could sign tokens\n  \
          hint: check that the variable it comes from is set\n\
          t.yaml:3:14: error: `RS256` is not supported yet by this version\n  \
@@ -175,19 +213,31 @@ fn says_what_is_wrong_with_a_jwt_config() {
     let jwks = problems(kind(), "{type: jwt, secret: x, jwks: {url: x}}");
     assert!(jwks.contains("`jwks` is not supported yet"), "{jwks}");
     let weak = problems(kind(), "{type: jwt, secret: short}");
-    assert!(weak.contains("warning: the secret is shorter than 32 bytes"), "{weak}");
-    assert!(!weak.contains("short}") && !weak.contains("error"), "{weak}");
+    assert!(
+        weak.contains("warning: the secret is shorter than 32 bytes"),
+        "{weak}"
+    );
+    assert!(
+        !weak.contains("short}") && !weak.contains("error"),
+        "{weak}"
+    );
     let rest = "{type: jwt, secret: x, clock_skew: 2h, exclude_paths: ['/a/../b', b], \
                 claims_to_headers: {sub: Host, org: X Y}}";
     let rest = problems(kind(), rest);
-    for part in ["use at most 1h", "`/a/../b` can never", "`b` can never", "`Host` cannot carry"] {
+    for part in [
+        "use at most 1h",
+        "`/a/../b` can never",
+        "`b` can never",
+        "`Host` cannot carry",
+    ] {
         assert!(rest.contains(part), "{part}: {rest}");
     }
 }
 
 #[test]
 fn says_what_is_wrong_with_an_apikey_config() {
-    let yaml = "type: apikey\nkeys: [{key: a, consumer: x}, {key: a, consumer: y}, {key: b}]\nissuer: z";
+    let yaml =
+        "type: apikey\nkeys: [{key: a, consumer: x}, {key: a, consumer: y}, {key: b}]\nissuer: z";
     assert_eq!(
         problems(kind(), yaml),
         "t.yaml:2:37: error: this key is in the list already\n  hint: give each consumer its own\n\
@@ -199,5 +249,8 @@ fn says_what_is_wrong_with_an_apikey_config() {
     assert!(problems(kind(), "type: apikey").contains("nobody could come in"));
     assert!(problems(kind(), "{type: apikey, keys: []}").contains("nobody could come in"));
     let empty = problems(kind(), "{type: apikey, keys: [{key: '', consumer: x}]}");
-    assert!(empty.contains("an empty key would let anyone in"), "{empty}");
+    assert!(
+        empty.contains("an empty key would let anyone in"),
+        "{empty}"
+    );
 }

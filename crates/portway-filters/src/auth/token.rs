@@ -23,18 +23,23 @@ impl Claims {
     pub fn find(&self, name: &str) -> Option<&Value> {
         self.0.get(name).or_else(|| {
             let (outer, inner) = name.split_once('.')?;
-            inner.split('.').try_fold(self.0.get(outer)?, |v, key| v.get(key))
+            inner
+                .split('.')
+                .try_fold(self.0.get(outer)?, |v, key| v.get(key))
         })
     }
 
     /// Whether one of these claims holds this word: as text, in a list, or in a text of words with
     /// spaces between (as `scope` is, RFC 8693, section 4.2).
     fn grant(&self, claims: &[&str], word: &str) -> bool {
-        claims.iter().filter_map(|name| self.find(name)).any(|claim| match claim {
-            Value::String(text) => text.split_ascii_whitespace().any(|w| w == word),
-            Value::Array(list) => list.iter().any(|v| v.as_str() == Some(word)),
-            _ => false,
-        })
+        claims
+            .iter()
+            .filter_map(|name| self.find(name))
+            .any(|claim| match claim {
+                Value::String(text) => text.split_ascii_whitespace().any(|w| w == word),
+                Value::Array(list) => list.iter().any(|v| v.as_str() == Some(word)),
+                _ => false,
+            })
     }
 }
 
@@ -101,8 +106,10 @@ macro_rules! reasons {
             /// The `WWW-Authenticate` field (RFC 6750, section 3).
             #[must_use]
             pub fn challenge(self) -> HeaderValue {
+                if self == Reason::Missing {
+                    return HeaderValue::from_static("Bearer");
+                }
                 HeaderValue::from_static(match self {
-                    Reason::Missing => "Bearer",
                     $(Reason::$variant => concat!(
                         "Bearer error=\"invalid_token\", error_description=\"", $text, "\""
                     ),)*
@@ -210,8 +217,12 @@ impl Verifier {
     }
 
     fn is_enough(&self, claims: &Claims) -> bool {
-        let Rules { permissions, roles, .. } = &self.rules;
-        permissions.iter().all(|p| claims.grant(&PERMISSION_CLAIMS, p))
+        let Rules {
+            permissions, roles, ..
+        } = &self.rules;
+        permissions
+            .iter()
+            .all(|p| claims.grant(&PERMISSION_CLAIMS, p))
             && (roles.is_empty() || roles.iter().any(|r| claims.grant(&ROLE_CLAIMS, r)))
     }
 }

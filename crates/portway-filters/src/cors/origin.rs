@@ -121,14 +121,23 @@ mod tests {
     fn compares_whole_origins() {
         assert!(matches("https://a.example.com", "https://a.example.com"));
         assert!(!matches("https://a.example.com", "http://a.example.com"));
-        assert!(!matches("https://a.example.com", "https://a.example.com:8443"));
-        assert!(!matches("https://a.example.com", "https://a.example.com.evil.net"));
+        assert!(!matches(
+            "https://a.example.com",
+            "https://a.example.com:8443"
+        ));
+        assert!(!matches(
+            "https://a.example.com",
+            "https://a.example.com.evil.net"
+        ));
         assert!(matches("null", "null"));
     }
 
     #[test]
     fn reads_entries_as_a_browser_would_write_them() {
-        assert!(matches("HTTPS://A.Example.com:443", "https://a.example.com"));
+        assert!(matches(
+            "HTTPS://A.Example.com:443",
+            "https://a.example.com"
+        ));
         assert!(matches("http://localhost:80", "http://localhost"));
         assert!(matches("http://[::1]:3000", "http://[::1]:3000"));
     }
@@ -144,14 +153,20 @@ mod tests {
         assert!(!matches(entry, "https://evil.net/.example.com"));
         assert!(!matches(entry, "https://evil.net:1@x.example.com"));
         assert!(!matches(entry, "https://a.example.com:8443"));
-        assert!(matches("https://*.example.com:8443", "https://a.example.com:8443"));
+        assert!(matches(
+            "https://*.example.com:8443",
+            "https://a.example.com:8443"
+        ));
     }
 
     #[test]
     fn says_why_an_entry_is_not_an_origin() {
         assert_eq!(Origin::parse("example.com"), Err(Wrong::NoScheme));
         assert_eq!(Origin::parse("https://example.com/"), Err(Wrong::HasPath));
-        assert_eq!(Origin::parse("https://a*.example.com"), Err(Wrong::Wildcard));
+        assert_eq!(
+            Origin::parse("https://a*.example.com"),
+            Err(Wrong::Wildcard)
+        );
         assert_eq!(Origin::parse("https://a.*.com"), Err(Wrong::Wildcard));
         assert_eq!(Origin::parse("https://"), Err(Wrong::Host));
         assert_eq!(Origin::parse("https://a b"), Err(Wrong::Host));

@@ -8,9 +8,15 @@ fn preflight(yaml: &str, origin: &str, asks: &[(&'static str, &str)]) -> Reply {
     let chain = chain(kind(), yaml);
     let mut exchange = exchange(asks);
     exchange.request.method = Method::OPTIONS;
-    exchange.request.headers.insert(ORIGIN, origin.parse().unwrap());
+    exchange
+        .request
+        .headers
+        .insert(ORIGIN, origin.parse().unwrap());
     let asked = HeaderValue::from_static("PUT");
-    exchange.request.headers.insert(ACCESS_CONTROL_REQUEST_METHOD, asked);
+    exchange
+        .request
+        .headers
+        .insert(ACCESS_CONTROL_REQUEST_METHOD, asked);
     let mut reply = request(&chain, &mut exchange).expect("answered without a target");
     response(&chain, &mut exchange, &mut reply);
     assert_eq!(reply.status, 204);
@@ -23,7 +29,10 @@ fn actual(yaml: &str, origin: Option<&str>, from_target: &[(&'static str, &'stat
     let chain = chain(kind(), yaml);
     let mut exchange = exchange(&[]);
     if let Some(origin) = origin {
-        exchange.request.headers.insert(ORIGIN, origin.parse().unwrap());
+        exchange
+            .request
+            .headers
+            .insert(ORIGIN, origin.parse().unwrap());
     }
     assert!(request(&chain, &mut exchange).is_none());
     let mut reply = Reply::new(StatusCode::OK, "");
@@ -52,7 +61,10 @@ fn answers_a_preflight_as_configured() {
     let yaml = "{allow_origins: https://a.example, allow_methods: [GET, PUT], \
                 allow_headers: [X-A], allow_credentials: true, max_age: 1h}";
     let reply = preflight(yaml, "https://a.example", &[]);
-    assert_eq!(header(&reply, "access-control-allow-origin"), "https://a.example");
+    assert_eq!(
+        header(&reply, "access-control-allow-origin"),
+        "https://a.example"
+    );
     assert_eq!(header(&reply, "access-control-allow-methods"), "GET, PUT");
     assert_eq!(header(&reply, "access-control-allow-headers"), "X-A");
     assert_eq!(header(&reply, "access-control-allow-credentials"), "true");
@@ -81,9 +93,15 @@ fn gives_no_permission_to_an_origin_that_is_not_listed() {
 
 #[test]
 fn names_the_origin_that_may_read_the_reply() {
-    let from_target = [("access-control-allow-origin", "https://other"), ("vary", "Accept")];
+    let from_target = [
+        ("access-control-allow-origin", "https://other"),
+        ("vary", "Accept"),
+    ];
     let reply = actual(LISTED, Some("https://x.b.example"), &from_target);
-    assert_eq!(header(&reply, "access-control-allow-origin"), "https://x.b.example");
+    assert_eq!(
+        header(&reply, "access-control-allow-origin"),
+        "https://x.b.example"
+    );
     assert_eq!(header(&reply, "vary"), "Accept | Origin");
 }
 
@@ -125,7 +143,10 @@ fn says_what_is_wrong_with_a_config() {
          hint: list the origins in `allow_origins`, without `*`"
     );
     assert_eq!(
-        problems(kind(), "allow_origins: [a.example]\nallow_methods: [G T]\nallow_header: [x]"),
+        problems(
+            kind(),
+            "allow_origins: [a.example]\nallow_methods: [G T]\nallow_header: [x]"
+        ),
         "t.yaml:1:17: error: `a.example` is not an origin: an origin starts with its scheme\n  \
          hint: write https://host or https://*.host, with :port if any\n\
          t.yaml:2:17: error: `G T` is not a method\n  \

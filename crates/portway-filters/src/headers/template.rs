@@ -83,7 +83,10 @@ impl Template {
         literal.push_str(rest);
         let invalid = |_| {
             let hint = "use visible ASCII characters, spaces and tabs".to_string();
-            ("a header value cannot hold control characters or line breaks".to_string(), hint)
+            (
+                "a header value cannot hold control characters or line breaks".to_string(),
+                hint,
+            )
         };
         let value = HeaderValue::from_str(&literal).map_err(invalid)?;
         if parts.is_empty() {
@@ -152,8 +155,13 @@ fn find(name: &str) -> Result<Variable, (String, String)> {
     }
     let names = NAMES.map(|(n, _)| n);
     let hint = match nearest(name, names) {
-        Some(near) => format!("did you mean `{{{near}}}`? For the text itself write `{{{{{name}}}`"),
-        None => format!("known are {}; for the text itself write `{{{{{name}}}`", names.join(", ")),
+        Some(near) => {
+            format!("did you mean `{{{near}}}`? For the text itself write `{{{{{name}}}`")
+        }
+        None => format!(
+            "known are {}; for the text itself write `{{{{{name}}}`",
+            names.join(", ")
+        ),
     };
     Err((format!("unknown variable `{{{name}}}`"), hint))
 }
@@ -173,7 +181,10 @@ mod tests {
 
     #[test]
     fn fills_in_what_is_known_of_the_exchange() {
-        assert_eq!(filled("from {client_ip}").as_deref(), Some("from 192.0.2.1"));
+        assert_eq!(
+            filled("from {client_ip}").as_deref(),
+            Some("from 192.0.2.1")
+        );
         assert_eq!(
             filled("{method} {scheme}://{host}{path}!").as_deref(),
             Some("GET http://a.example/x!")

@@ -20,8 +20,18 @@ fn pairs(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
 #[test]
 fn changes_the_request() {
     let yaml = "request: {set: {X-A: new}, add: {X-B: [two, three]}, remove: [X-C]}";
-    let fields = [("x-a", "old"), ("x-a", "older"), ("x-b", "one"), ("x-c", "gone")];
-    let expected = [("x-a", "new"), ("x-b", "one"), ("x-b", "three"), ("x-b", "two")];
+    let fields = [
+        ("x-a", "old"),
+        ("x-a", "older"),
+        ("x-b", "one"),
+        ("x-c", "gone"),
+    ];
+    let expected = [
+        ("x-a", "new"),
+        ("x-b", "one"),
+        ("x-b", "three"),
+        ("x-b", "two"),
+    ];
     assert_eq!(sent_on(yaml, &fields), pairs(&expected));
 }
 
@@ -32,15 +42,23 @@ fn changes_the_reply_and_leaves_the_request() {
     request(&chain, &mut exchange);
     assert_eq!(exchange.request.header("server"), Some("x"));
     let mut reply = Reply::new(http::StatusCode::OK, "");
-    reply.headers.insert("server", HeaderValue::from_static("secret/1.0"));
+    reply
+        .headers
+        .insert("server", HeaderValue::from_static("secret/1.0"));
     response(&chain, &mut exchange, &mut reply);
-    assert_eq!((header(&reply, "server"), header(&reply, "x-a")), (String::new(), "1".into()));
+    assert_eq!(
+        (header(&reply, "server"), header(&reply, "x-a")),
+        (String::new(), "1".into())
+    );
 }
 
 #[test]
 fn removes_first_then_sets_then_adds() {
     let yaml = "request: {add: {X-A: b}, set: {X-A: a}, remove: [X-A]}";
-    assert_eq!(sent_on(yaml, &[("x-a", "old")]), pairs(&[("x-a", "a"), ("x-a", "b")]));
+    assert_eq!(
+        sent_on(yaml, &[("x-a", "old")]),
+        pairs(&[("x-a", "a"), ("x-a", "b")])
+    );
 }
 
 #[test]
@@ -57,7 +75,13 @@ fn lets_nothing_of_the_client_pass_for_a_fact_that_is_unknown() {
 
 #[test]
 fn leaves_the_fields_that_carry_the_message_alone() {
-    for name in ["Host", "Content-Length", "Transfer-Encoding", "Connection", "TE"] {
+    for name in [
+        "Host",
+        "Content-Length",
+        "Transfer-Encoding",
+        "Connection",
+        "TE",
+    ] {
         let found = problems(kind(), &format!("request: {{set: {{{name}: x}}}}"));
         let expected = format!("t.yaml:1:17: error: `{name}` cannot be changed here\n  hint: ");
         assert!(found.starts_with(&expected), "{found}");
@@ -68,7 +92,10 @@ fn leaves_the_fields_that_carry_the_message_alone() {
 #[test]
 fn says_what_is_wrong_with_a_config() {
     assert_eq!(
-        problems(kind(), "request:\n  set: {X-A: '{clientip}', 'X B': y}\nreply: {}"),
+        problems(
+            kind(),
+            "request:\n  set: {X-A: '{clientip}', 'X B': y}\nreply: {}"
+        ),
         "t.yaml:2:14: error: unknown variable `{clientip}`\n  hint: did you mean `{client_ip}`? \
          For the text itself write `{{clientip}`\n\
          t.yaml:2:28: error: `X B` is not a header name\n  \
@@ -76,5 +103,8 @@ fn says_what_is_wrong_with_a_config() {
          t.yaml:3:1: error: unknown key `reply`\n  hint: use one of request, response"
     );
     let broken = problems(kind(), "response: {set: {X-A: \"a\\r\\nb\"}}");
-    assert!(broken.contains("cannot hold control characters or line breaks"), "{broken}");
+    assert!(
+        broken.contains("cannot hold control characters or line breaks"),
+        "{broken}"
+    );
 }

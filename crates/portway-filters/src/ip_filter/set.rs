@@ -51,7 +51,9 @@ impl IpSet {
 }
 
 fn unmapped(network: IpNet) -> IpNet {
-    let IpNet::V6(n) = network else { return network };
+    let IpNet::V6(n) = network else {
+        return network;
+    };
     let v4 = (n.prefix_len() >= 96)
         .then(|| n.network().to_ipv4_mapped())
         .flatten()

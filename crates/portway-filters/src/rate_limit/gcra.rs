@@ -154,9 +154,10 @@ mod tests {
         let bucket = Bucket::default();
         let at = |ns| Mono(SECOND + ns);
         let passes = |now| matches!(bucket.take(&quota, now), Verdict::Pass(_));
-        assert_eq!([passes(at(0)), passes(at(0)), passes(at(0)), passes(at(0))], [
-            true, true, true, false
-        ]);
+        assert_eq!(
+            [passes(at(0)), passes(at(0)), passes(at(0)), passes(at(0))],
+            [true, true, true, false]
+        );
         assert!(!passes(at(SECOND / 2 - 1)));
         assert!(passes(at(SECOND / 2)));
         assert!(!passes(at(SECOND / 2)));
@@ -167,7 +168,12 @@ mod tests {
         let quota = Quota::new(10.0, 2).unwrap();
         let bucket = Bucket::default();
         let now = Mono(SECOND);
-        let rest = |remaining, full_in_ns| Verdict::Pass(Rest { remaining, full_in_ns });
+        let rest = |remaining, full_in_ns| {
+            Verdict::Pass(Rest {
+                remaining,
+                full_in_ns,
+            })
+        };
         assert_eq!(bucket.take(&quota, now), rest(1, SECOND / 10));
         assert_eq!(bucket.take(&quota, now), rest(0, SECOND / 5));
         let wait = SECOND / 10;
@@ -177,7 +183,14 @@ mod tests {
 
     #[test]
     fn refuses_quotas_that_mean_nothing() {
-        for (rate, burst) in [(0.0, 1), (-1.0, 1), (f64::NAN, 1), (1.0, 0), (2e7, 1), (1e-9, 10)] {
+        for (rate, burst) in [
+            (0.0, 1),
+            (-1.0, 1),
+            (f64::NAN, 1),
+            (1.0, 0),
+            (2e7, 1),
+            (1e-9, 10),
+        ] {
             assert_eq!(Quota::new(rate, burst), None, "{rate} {burst}");
         }
         assert!(Quota::new(0.001, 1).is_some());

@@ -101,10 +101,17 @@ impl Decode for Key {
         }
         if text.starts_with("jwt:") {
             let what = "a key of `jwt:` is not supported yet by this version";
-            problems.error(&node.span, what, "use `consumer`, which is the token's `sub`");
+            problems.error(
+                &node.span,
+                what,
+                "use `consumer`, which is the token's `sub`",
+            );
             return None;
         }
-        let what = format!("{} is not something that can be counted apart", node.describe());
+        let what = format!(
+            "{} is not something that can be counted apart",
+            node.describe()
+        );
         problems.error(&node.span, what, suggest(text, &WORDS));
         None
     }

@@ -20,6 +20,7 @@ const WAYS: usize = 8;
 const SETS_MAX: usize = RATE_LIMIT_KEYS_MAX / SHARDS / WAYS;
 
 /// One bucket per key.
+#[derive(Default)]
 pub struct Table {
     /// SipHash with a random key: a client cannot choose which keys meet in a set.
     hasher: RandomState,
@@ -40,15 +41,6 @@ struct Slot {
 }
 
 impl Table {
-    /// An empty table.
-    #[must_use]
-    pub fn new() -> Table {
-        Table {
-            hasher: RandomState::new(),
-            shards: std::array::from_fn(|_| Shard::default()),
-        }
-    }
-
     /// Takes a token from the key's bucket if there is one.
     pub fn take(&self, key: impl Hash, quota: &Quota, now: Mono) -> Verdict {
         let key = self.hasher.hash_one(key);
@@ -108,7 +100,11 @@ fn room(sets: &[Set], places: [usize; 2], now: Mono) -> (usize, usize) {
     let nearest = |at: usize| (0..WAYS).min_by_key(|&way| sets[at][way].tat).unwrap_or(0);
     let (way_a, way_b) = (nearest(a), nearest(b));
     let both_full = in_a == WAYS && in_b == WAYS;
-    let choose_a = if both_full { sets[a][way_a].tat <= sets[b][way_b].tat } else { in_a <= in_b };
+    let choose_a = if both_full {
+        sets[a][way_a].tat <= sets[b][way_b].tat
+    } else {
+        in_a <= in_b
+    };
     if choose_a { (a, way_a) } else { (b, way_b) }
 }
 
@@ -135,7 +131,7 @@ mod tests {
     #[test]
     fn keeps_each_key_to_its_own_bucket() {
         let quota = Quota::new(1.0, 2).unwrap();
-        let table = Table::new();
+        let table = Table::default();
         for key in 0..1000 {
             assert!(passes(&table, key, &quota, NOW));
             assert!(passes(&table, key, &quota, NOW));
@@ -146,7 +142,7 @@ mod tests {
     #[test]
     fn stays_bounded_under_a_flood_of_keys() {
         let quota = Quota::new(0.01, 1).unwrap();
-        let table = Table::new();
+        let table = Table::default();
         for key in 0..300_000 {
             assert!(passes(&table, key, &quota, NOW));
         }
@@ -156,7 +152,7 @@ mod tests {
     #[test]
     fn forgets_no_key_below_two_thirds_of_its_bound() {
         let quota = Quota::new(0.01, 1).unwrap();
-        let table = Table::new();
+        let table = Table::default();
         let keys = RATE_LIMIT_KEYS_MAX as u64 * 2 / 3;
         assert!((0..keys).all(|key| passes(&table, key, &quota, NOW)));
         assert!((0..keys).all(|key| !passes(&table, key, &quota, NOW)));
@@ -165,7 +161,7 @@ mod tests {
     #[test]
     fn reuses_the_room_of_buckets_that_are_full_again() {
         let quota = Quota::new(1000.0, 1).unwrap();
-        let table = Table::new();
+        let table = Table::default();
         for round in 0..1000 {
             let now = Mono(NOW.0 + round * 2_000_000);
             assert!((0..10).all(|key| passes(&table, round * 10 + key, &quota, now)));
@@ -176,7 +172,7 @@ mod tests {
     #[test]
     fn gives_up_the_bucket_nearest_to_full_first() {
         let quota = Quota::new(0.01, 100).unwrap();
-        let table = Table::new();
+        let table = Table::default();
         while passes(&table, 7, &quota, NOW) {} // as empty as can be
         for key in 1000..400_000 {
             table.take(key, &quota, NOW);
@@ -187,7 +183,7 @@ mod tests {
     #[test]
     fn lets_two_threads_take_exactly_the_burst_of_each_key() {
         let quota = Quota::new(0.001, 50).unwrap();
-        let table = Table::new();
+        let table = Table::default();
         let take = || {
             (0..100_000u64)
                 .filter(|i| passes(&table, i % 100, &quota, NOW))

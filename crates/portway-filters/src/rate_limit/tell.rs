@@ -79,7 +79,9 @@ fn draft_value(start: &str, rest: Rest) -> Option<HeaderValue> {
     let mut length = 0;
     for part in parts {
         let end = length + part.len();
-        buffer.get_mut(length..end)?.copy_from_slice(part.as_bytes());
+        buffer
+            .get_mut(length..end)?
+            .copy_from_slice(part.as_bytes());
         length = end;
     }
     HeaderValue::from_bytes(&buffer[..length]).ok()

@@ -47,18 +47,36 @@ fn accepts_a_signed_token_and_says_whose_it_is() {
 #[test]
 fn refuses_a_token_after_its_end_and_before_its_beginning() {
     assert!(check(rules(), json!({"exp": in_secs(-50)})).is_ok());
-    assert_eq!(check(rules(), json!({"exp": in_secs(-70)})).unwrap_err(), Reason::Expired);
+    assert_eq!(
+        check(rules(), json!({"exp": in_secs(-70)})).unwrap_err(),
+        Reason::Expired
+    );
     let early = json!({"exp": in_secs(500), "nbf": in_secs(100)});
     assert_eq!(check(rules(), early).unwrap_err(), Reason::NotYet);
 }
 
 #[test]
 fn needs_an_end_unless_switched_off() {
-    assert_eq!(check(rules(), json!({"sub": "ann"})).unwrap_err(), Reason::Claim);
-    assert_eq!(check(rules(), json!({"exp": "soon"})).unwrap_err(), Reason::Claim);
-    let lax = || Rules { require_exp: false, ..rules() };
-    assert_eq!(check(lax(), json!({"sub": "ann"})).unwrap().valid_to, u64::MAX);
-    assert_eq!(check(lax(), json!({"exp": in_secs(-70)})).unwrap_err(), Reason::Expired);
+    assert_eq!(
+        check(rules(), json!({"sub": "ann"})).unwrap_err(),
+        Reason::Claim
+    );
+    assert_eq!(
+        check(rules(), json!({"exp": "soon"})).unwrap_err(),
+        Reason::Claim
+    );
+    let lax = || Rules {
+        require_exp: false,
+        ..rules()
+    };
+    assert_eq!(
+        check(lax(), json!({"sub": "ann"})).unwrap().valid_to,
+        u64::MAX
+    );
+    assert_eq!(
+        check(lax(), json!({"exp": in_secs(-70)})).unwrap_err(),
+        Reason::Expired
+    );
 }
 
 #[test]
@@ -71,7 +89,11 @@ fn refuses_a_changed_token_and_another_key() {
     let verifier = Verifier::new(rules());
     let changed = format!("{head}.{payload}.{signature}");
     assert_eq!(verifier.verify(&changed).unwrap_err(), Reason::Signature);
-    let foreign = signed(&Header::default(), json!({"exp": in_secs(100)}), b"another secret");
+    let foreign = signed(
+        &Header::default(),
+        json!({"exp": in_secs(100)}),
+        b"another secret",
+    );
     assert_eq!(verifier.verify(&foreign).unwrap_err(), Reason::Signature);
 }
 
@@ -99,14 +121,21 @@ fn refuses_critical_extensions() {
         ..Header::default()
     };
     let token = signed(&header, json!({"exp": in_secs(100)}), SECRET);
-    assert_eq!(Verifier::new(rules()).verify(&token).unwrap_err(), Reason::Critical);
+    assert_eq!(
+        Verifier::new(rules()).verify(&token).unwrap_err(),
+        Reason::Critical
+    );
 }
 
 #[test]
 fn refuses_what_is_not_a_token() {
     let verifier = Verifier::new(rules());
     for text in ["", ".", "..", "a.b.c", "a.b.c.d", "no dots at all"] {
-        assert_eq!(verifier.verify(text).unwrap_err(), Reason::Malformed, "{text}");
+        assert_eq!(
+            verifier.verify(text).unwrap_err(),
+            Reason::Malformed,
+            "{text}"
+        );
     }
 }
 
@@ -141,21 +170,28 @@ fn looks_for_permissions_and_roles_where_issuers_put_them() {
         claims["exp"] = json!(in_secs(100));
         check(strict(), claims).unwrap().enough
     };
-    assert!(enough(json!({"permissions": ["orders.read", "orders.write"], "roles": ["clerk"]})));
+    assert!(enough(
+        json!({"permissions": ["orders.read", "orders.write"], "roles": ["clerk"]})
+    ));
     assert!(enough(json!({
         "scope": "orders.write orders.read",
         "realm_access": {"roles": ["admin"]}
     })));
-    assert!(!enough(json!({"permissions": ["orders.read"], "roles": ["admin"]})));
-    assert!(!enough(json!({"scope": "orders.read orders.write", "roles": ["guest"]})));
-    assert!(!enough(json!({"scope": "orders.readorders.write", "roles": ["admin"]})));
+    assert!(!enough(
+        json!({"permissions": ["orders.read"], "roles": ["admin"]})
+    ));
+    assert!(!enough(
+        json!({"scope": "orders.read orders.write", "roles": ["guest"]})
+    ));
+    assert!(!enough(
+        json!({"scope": "orders.readorders.write", "roles": ["admin"]})
+    ));
 }
 
 #[test]
 fn makes_headers_of_claims() {
-    let named = |claim: &str, header: &'static str| {
-        (claim.to_owned(), HeaderName::from_static(header))
-    };
+    let named =
+        |claim: &str, header: &'static str| (claim.to_owned(), HeaderName::from_static(header));
     let rules = Rules {
         claims_to_headers: vec![
             named("sub", "x-user-id"),
@@ -175,5 +211,8 @@ fn makes_headers_of_claims() {
         .iter()
         .map(|(n, v)| (n.as_str(), v.to_str().unwrap()))
         .collect();
-    assert_eq!(headers, [("x-user-id", "ann"), ("x-org-id", "7"), ("x-roles", "a,b")]);
+    assert_eq!(
+        headers,
+        [("x-user-id", "ann"), ("x-org-id", "7"), ("x-roles", "a,b")]
+    );
 }
