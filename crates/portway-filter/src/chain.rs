@@ -50,7 +50,11 @@ impl Chain {
             .filter(|e| e.filter.hooks() != Hooks::Request)
             .map(|e| Arc::clone(&e.filter))
             .collect();
-        Chain { entries, request, response }
+        Chain {
+            entries,
+            request,
+            response,
+        }
     }
 
     /// The filters in request order, for `explain` and for a reload.
@@ -65,7 +69,11 @@ impl Chain {
     pub fn adopt(&self, old: &Chain) -> Chain {
         let mut entries = self.entries.clone();
         for entry in &mut entries {
-            if let Some(kept) = old.entries.iter().find(|o| o.fingerprint == entry.fingerprint) {
+            if let Some(kept) = old
+                .entries
+                .iter()
+                .find(|o| o.fingerprint == entry.fingerprint)
+            {
                 entry.filter = Arc::clone(&kept.filter);
             }
         }
@@ -92,6 +100,8 @@ impl Chain {
 
 impl std::fmt::Debug for Chain {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_list().entries(self.entries.iter().map(|e| e.name)).finish()
+        f.debug_list()
+            .entries(self.entries.iter().map(|e| e.name))
+            .finish()
     }
 }

@@ -71,7 +71,10 @@ pub struct MetricsPolicy {
 
 impl Default for MetricsPolicy {
     fn default() -> MetricsPolicy {
-        MetricsPolicy { enabled: true, namespace: Arc::from("portway") }
+        MetricsPolicy {
+            enabled: true,
+            namespace: Arc::from("portway"),
+        }
     }
 }
 

@@ -73,7 +73,10 @@ impl RequestId {
     pub const MAX: usize = 64;
 
     /// No id: the request_id filter is not in use.
-    pub const NONE: RequestId = RequestId { length: 0, bytes: [0; RequestId::MAX] };
+    pub const NONE: RequestId = RequestId {
+        length: 0,
+        bytes: [0; RequestId::MAX],
+    };
 
     /// Takes over an id that came with the request, if it is short and harmless.
     #[must_use]
@@ -84,7 +87,10 @@ impl RequestId {
         }
         let mut bytes = [0; RequestId::MAX];
         bytes[..value.len()].copy_from_slice(value);
-        Some(RequestId { length: value.len() as u8, bytes })
+        Some(RequestId {
+            length: value.len() as u8,
+            bytes,
+        })
     }
 
     /// A version 7 UUID (RFC 9562, section 5.7) from wall time in milliseconds and 74 random bits.
@@ -104,7 +110,10 @@ impl RequestId {
             bytes[at + 1] = HEX[usize::from(byte & 15)];
             at += 2;
         }
-        RequestId { length: at as u8, bytes }
+        RequestId {
+            length: at as u8,
+            bytes,
+        }
     }
 
     /// The id; empty if there is none.
@@ -292,7 +301,10 @@ mod tests {
 
     #[test]
     fn takes_over_only_harmless_ids() {
-        assert_eq!(RequestId::parse(b"abc-1").map(|i| i.as_str().to_owned()), Some("abc-1".into()));
+        assert_eq!(
+            RequestId::parse(b"abc-1").map(|i| i.as_str().to_owned()),
+            Some("abc-1".into())
+        );
         assert!(RequestId::parse(b"").is_none());
         assert!(RequestId::parse(b"a\"b").is_none());
         assert!(RequestId::parse(&[b'a'; 65]).is_none());

@@ -69,10 +69,19 @@ impl Reply {
         text.push_str("\"}\n");
         let status = StatusCode::from_u16(code.status()).unwrap_or(StatusCode::BAD_GATEWAY);
         let mut reply = Reply::new(status, Body::Full(Bytes::from(text)));
-        reply.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-        let proxy_status = format!("portway; error={}; details=\"{}\"", code.proxy_status(), code);
+        reply.headers.insert(
+            CONTENT_TYPE,
+            HeaderValue::from_static("application/problem+json"),
+        );
+        let proxy_status = format!(
+            "portway; error={}; details=\"{}\"",
+            code.proxy_status(),
+            code
+        );
         if let Ok(value) = HeaderValue::try_from(proxy_status) {
-            reply.headers.insert(HeaderName::from_static("proxy-status"), value);
+            reply
+                .headers
+                .insert(HeaderName::from_static("proxy-status"), value);
         }
         reply
     }

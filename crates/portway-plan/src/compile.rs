@@ -32,13 +32,21 @@ pub struct Compiler<'a> {
 /// Compiles a document. `None` if there are errors; all of them are in the diagnostics, which may hold
 /// warnings in any case.
 #[must_use]
-pub fn compile(document: &Document, kinds: &[FilterKind], clock: &Clock) -> (Option<Plan>, Diagnostics) {
+pub fn compile(
+    document: &Document,
+    kinds: &[FilterKind],
+    clock: &Clock,
+) -> (Option<Plan>, Diagnostics) {
     let mut problems = Diagnostics::new();
     let compiler = Compiler { kinds, clock };
     let (listeners, listener_names) = listeners::listeners(document, &mut problems);
     let (upstreams, upstream_names) = upstreams::upstreams(document, &mut problems);
     let globals = filters::globals(&compiler, &document.global_filters, &mut problems);
-    let names = routes::Names { listeners: &listener_names, upstreams: &upstream_names, document };
+    let names = routes::Names {
+        listeners: &listener_names,
+        upstreams: &upstream_names,
+        document,
+    };
     let (routes, specs) = routes::routes(&compiler, &names, &globals, &mut problems);
     let admin = admin(&document.admin, &mut problems);
     for time in [
@@ -95,7 +103,10 @@ fn admin(config: &Admin, problems: &mut Diagnostics) -> AdminPlan {
         }
         Bind::Unix(path) => AdminBind::Unix(path.clone()),
     };
-    AdminPlan { bind, token: token.map(|t| (**t).clone()) }
+    AdminPlan {
+        bind,
+        token: token.map(|t| (**t).clone()),
+    }
 }
 
 /// Ids by name, with the places they come from.
@@ -106,13 +117,20 @@ pub(crate) struct Names<I> {
 
 impl<I: Copy> Names<I> {
     pub(crate) fn new(kind: &'static str) -> Names<I> {
-        Names { kind, ids: HashMap::new() }
+        Names {
+            kind,
+            ids: HashMap::new(),
+        }
     }
 
     /// Notes a name; twice is an error.
     pub(crate) fn add(&mut self, name: &Spanned<String>, id: I, problems: &mut Diagnostics) {
         if name.is_empty() {
-            problems.error(name.span(), format!("a {}'s name is empty", self.kind), "give it a name");
+            problems.error(
+                name.span(),
+                format!("a {}'s name is empty", self.kind),
+                "give it a name",
+            );
         } else if self.ids.contains_key(name.as_str()) {
             problems.error(
                 name.span(),
@@ -139,7 +157,11 @@ impl<I: Copy> Names<I> {
                 known.sort();
                 let more = known.len().saturating_sub(8);
                 known.truncate(8);
-                let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+                let more = if more > 0 {
+                    format!(" and {more} more")
+                } else {
+                    String::new()
+                };
                 format!("known {}s: {}{more}", self.kind, known.join(", "))
             }
         }

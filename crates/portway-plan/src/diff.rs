@@ -44,7 +44,12 @@ pub fn diff(old: &Plan, new: &Plan) -> Report {
     }
 }
 
-fn changes<T>(old: &[T], new: &[T], name: impl Fn(&T) -> &Arc<str>, same: impl Fn(&T, &T) -> bool) -> Changes {
+fn changes<T>(
+    old: &[T],
+    new: &[T],
+    name: impl Fn(&T) -> &Arc<str>,
+    same: impl Fn(&T, &T) -> bool,
+) -> Changes {
     let mut before: HashMap<&str, &T> = old.iter().map(|t| (&**name(t), t)).collect();
     let mut found = Changes::default();
     for thing in new {
@@ -54,14 +59,25 @@ fn changes<T>(old: &[T], new: &[T], name: impl Fn(&T) -> &Arc<str>, same: impl F
             Some(_) => found.changed.push(Arc::clone(name(thing))),
         }
     }
-    found.removed = old.iter().map(name).filter(|n| before.contains_key(&***n)).map(Arc::clone).collect();
+    found.removed = old
+        .iter()
+        .map(name)
+        .filter(|n| before.contains_key(&***n))
+        .map(Arc::clone)
+        .collect();
     found
 }
 
 /// Ids may differ between plans, so actions are compared as they print only where they hold none; an
 /// upstream's own change is reported as such.
 fn same_route(a: &RoutePlan, b: &RoutePlan) -> bool {
-    let marks = |r: &RoutePlan| r.filters.entries().iter().map(|e: &Entry| e.fingerprint).collect::<Vec<_>>();
+    let marks = |r: &RoutePlan| {
+        r.filters
+            .entries()
+            .iter()
+            .map(|e: &Entry| e.fingerprint)
+            .collect::<Vec<_>>()
+    };
     marks(a) == marks(b)
         && a.retry == b.retry
         && a.breaker == b.breaker
@@ -71,14 +87,17 @@ fn same_route(a: &RoutePlan, b: &RoutePlan) -> bool {
         && a.rewrite.host == b.rewrite.host
         && a.log == b.log
         && format!("{:?}", a.action) == format!("{:?}", b.action)
-        && a.rewrite.path.as_ref().map(|(p, r)| (p.as_str(), r)) == b.rewrite.path.as_ref().map(|(p, r)| (p.as_str(), r))
+        && a.rewrite.path.as_ref().map(|(p, r)| (p.as_str(), r))
+            == b.rewrite.path.as_ref().map(|(p, r)| (p.as_str(), r))
 }
 
 impl Report {
     /// Whether nothing changed.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        [&self.listeners, &self.upstreams, &self.routes].iter().all(|c| c.is_empty())
+        [&self.listeners, &self.upstreams, &self.routes]
+            .iter()
+            .all(|c| c.is_empty())
     }
 }
 
@@ -93,20 +112,36 @@ impl Changes {
 impl fmt::Display for Report {
     /// `routes: 1 added, 2 changed; upstreams: 1 removed`, or `nothing changed`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let kinds = [("listeners", &self.listeners), ("upstreams", &self.upstreams), ("routes", &self.routes)];
+        let kinds = [
+            ("listeners", &self.listeners),
+            ("upstreams", &self.upstreams),
+            ("routes", &self.routes),
+        ];
         let parts: Vec<String> = kinds
             .iter()
             .filter(|(_, changes)| !changes.is_empty())
             .map(|(kind, changes)| format!("{kind}: {}", changes.in_words()))
             .collect();
-        if parts.is_empty() { f.write_str("nothing changed") } else { f.write_str(&parts.join("; ")) }
+        if parts.is_empty() {
+            f.write_str("nothing changed")
+        } else {
+            f.write_str(&parts.join("; "))
+        }
     }
 }
 
 impl Changes {
     fn in_words(&self) -> String {
-        let counts = [(self.added.len(), "added"), (self.changed.len(), "changed"), (self.removed.len(), "removed")];
-        let parts: Vec<_> = counts.iter().filter(|(n, _)| *n > 0).map(|(n, word)| format!("{n} {word}")).collect();
+        let counts = [
+            (self.added.len(), "added"),
+            (self.changed.len(), "changed"),
+            (self.removed.len(), "removed"),
+        ];
+        let parts: Vec<_> = counts
+            .iter()
+            .filter(|(n, _)| *n > 0)
+            .map(|(n, word)| format!("{n} {word}"))
+            .collect();
         parts.join(", ")
     }
 }

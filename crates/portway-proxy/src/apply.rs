@@ -61,8 +61,17 @@ pub(crate) struct Built {
 }
 
 /// Makes the snapshot of a plan. On an error nothing has changed.
-pub(crate) fn build(parts: &Parts<'_>, changing: &mut Changing, old: Option<&Snapshot>, plan: Plan) -> Result<Built, ApplyError> {
-    let log = plan.log.as_ref().map(|spec| open_log(parts.sinks, spec)).transpose()?;
+pub(crate) fn build(
+    parts: &Parts<'_>,
+    changing: &mut Changing,
+    old: Option<&Snapshot>,
+    plan: Plan,
+) -> Result<Built, ApplyError> {
+    let log = plan
+        .log
+        .as_ref()
+        .map(|spec| open_log(parts.sinks, spec))
+        .transpose()?;
     let logs = plan
         .routes
         .iter()
@@ -77,15 +86,33 @@ pub(crate) fn build(parts: &Parts<'_>, changing: &mut Changing, old: Option<&Sna
         None => plan.no_route.clone(),
     };
     let generation = old.map_or(1, |old| old.generation + 1);
-    Ok(Built { snapshot: Snapshot { generation, plan, listeners, upstreams, routes, no_route, log }, sockets })
+    Ok(Built {
+        snapshot: Snapshot {
+            generation,
+            plan,
+            listeners,
+            upstreams,
+            routes,
+            no_route,
+            log,
+        },
+        sockets,
+    })
 }
 
 fn open_log(sinks: &LogSinks, spec: &LogSpec) -> Result<AccessLog, ApplyError> {
-    let sink = sinks.open(&spec.output).map_err(|error| ApplyError::Log(spec.output.to_string(), error))?;
+    let sink = sinks
+        .open(&spec.output)
+        .map_err(|error| ApplyError::Log(spec.output.to_string(), error))?;
     Ok(AccessLog::new(spec.format.clone(), spec.policy, sink))
 }
 
-fn route_log(sinks: &LogSinks, route: &RoutePlan, global: Option<&LogSpec>, log: Option<&AccessLog>) -> Result<Option<AccessLog>, ApplyError> {
+fn route_log(
+    sinks: &LogSinks,
+    route: &RoutePlan,
+    global: Option<&LogSpec>,
+    log: Option<&AccessLog>,
+) -> Result<Option<AccessLog>, ApplyError> {
     match &route.log {
         None => Ok(None),
         Some(spec) if Some(spec) == global => Ok(log.cloned()),
@@ -95,12 +122,21 @@ fn route_log(sinks: &LogSinks, route: &RoutePlan, global: Option<&LogSpec>, log:
 
 type Opened = (Vec<Arc<Door>>, Vec<(Arc<Door>, Vec<TcpListener>)>);
 
-fn listeners(parts: &Parts<'_>, changing: &mut Changing, old: Option<&Snapshot>, plans: &[ListenerPlan]) -> Result<Opened, ApplyError> {
+fn listeners(
+    parts: &Parts<'_>,
+    changing: &mut Changing,
+    old: Option<&Snapshot>,
+    plans: &[ListenerPlan],
+) -> Result<Opened, ApplyError> {
     let mut doors = Vec::new();
     let mut sockets = Vec::new();
     for plan in plans {
         let kept = old.and_then(|old| {
-            let at = old.plan.listeners.iter().position(|o| o.bind == plan.bind)?;
+            let at = old
+                .plan
+                .listeners
+                .iter()
+                .position(|o| o.bind == plan.bind)?;
             let same_limit = old.plan.listeners[at].connections_max == plan.connections_max;
             Some(&old.listeners[at]).filter(|_| same_limit || plan.bind.port() == 0)
         });
@@ -109,7 +145,10 @@ fn listeners(parts: &Parts<'_>, changing: &mut Changing, old: Option<&Snapshot>,
             continue;
         }
         let bound = bind(parts, changing, old, plan)?;
-        let addr = bound.first().and_then(|s| s.local_addr().ok()).unwrap_or(plan.bind);
+        let addr = bound
+            .first()
+            .and_then(|s| s.local_addr().ok())
+            .unwrap_or(plan.bind);
         let door = Arc::new(Door::new(changing.next_door, plan, addr, &bound));
         changing.next_door += 1;
         doors.push(Arc::clone(&door));
@@ -119,7 +158,12 @@ fn listeners(parts: &Parts<'_>, changing: &mut Changing, old: Option<&Snapshot>,
 }
 
 /// The sockets of a predecessor process, of a listener whose settings changed, or new ones.
-fn bind(parts: &Parts<'_>, changing: &mut Changing, old: Option<&Snapshot>, plan: &ListenerPlan) -> Result<Vec<TcpListener>, ApplyError> {
+fn bind(
+    parts: &Parts<'_>,
+    changing: &mut Changing,
+    old: Option<&Snapshot>,
+    plan: &ListenerPlan,
+) -> Result<Vec<TcpListener>, ApplyError> {
     let inherited = changing.inherited.take(plan.bind);
     if !inherited.is_empty() {
         return Ok(inherited);
@@ -132,7 +176,11 @@ fn bind(parts: &Parts<'_>, changing: &mut Changing, old: Option<&Snapshot>, plan
         .map_err(|error| ApplyError::Bind(Arc::clone(&plan.name), error))
 }
 
-fn upstreams(parts: &Parts<'_>, old: Option<&Snapshot>, specs: &[UpstreamSpec]) -> Vec<Arc<LiveUpstream>> {
+fn upstreams(
+    parts: &Parts<'_>,
+    old: Option<&Snapshot>,
+    specs: &[UpstreamSpec],
+) -> Vec<Arc<LiveUpstream>> {
     let known: HashMap<&str, &Arc<LiveUpstream>> = old
         .iter()
         .flat_map(|old| &old.upstreams)
@@ -147,14 +195,23 @@ fn upstreams(parts: &Parts<'_>, old: Option<&Snapshot>, specs: &[UpstreamSpec]) 
                 if let Some(before) = before.filter(|b| b.upstream.spec.source == spec.source) {
                     upstream.inherit(&before.upstream);
                 }
-                let tasks = background::spawn(Arc::clone(&upstream), parts.clock.clone(), parts.runtime);
-                Arc::new(LiveUpstream { upstream, retired: AtomicBool::new(false), tasks })
+                let tasks =
+                    background::spawn(Arc::clone(&upstream), parts.clock.clone(), parts.runtime);
+                Arc::new(LiveUpstream {
+                    upstream,
+                    retired: AtomicBool::new(false),
+                    tasks,
+                })
             }
         })
         .collect()
 }
 
-fn routes(old: Option<&Snapshot>, plans: &[RoutePlan], logs: Vec<Option<AccessLog>>) -> Vec<LiveRoute> {
+fn routes(
+    old: Option<&Snapshot>,
+    plans: &[RoutePlan],
+    logs: Vec<Option<AccessLog>>,
+) -> Vec<LiveRoute> {
     let known: HashMap<&str, &LiveRoute> = old
         .iter()
         .flat_map(|old| old.plan.routes.iter().zip(&old.routes))
@@ -165,10 +222,19 @@ fn routes(old: Option<&Snapshot>, plans: &[RoutePlan], logs: Vec<Option<AccessLo
         .zip(logs)
         .map(|(plan, log)| {
             let before = known.get(&*plan.name);
-            let filters: Chain = before.map_or_else(|| plan.filters.clone(), |b| plan.filters.adopt(&b.filters));
-            let kept = before.and_then(|b| b.breaker.as_ref()).filter(|b| Some(b.policy()) == plan.breaker.as_ref());
-            let breaker = kept.cloned().or_else(|| plan.breaker.clone().map(|p| Arc::new(Breaker::new(p))));
-            LiveRoute { filters, breaker, log }
+            let filters: Chain =
+                before.map_or_else(|| plan.filters.clone(), |b| plan.filters.adopt(&b.filters));
+            let kept = before
+                .and_then(|b| b.breaker.as_ref())
+                .filter(|b| Some(b.policy()) == plan.breaker.as_ref());
+            let breaker = kept
+                .cloned()
+                .or_else(|| plan.breaker.clone().map(|p| Arc::new(Breaker::new(p))));
+            LiveRoute {
+                filters,
+                breaker,
+                log,
+            }
         })
         .collect()
 }
@@ -178,7 +244,10 @@ pub(crate) fn open(changing: &mut Changing, sockets: Vec<(Arc<Door>, Vec<TcpList
     for (door, sockets) in sockets {
         for (at, socket) in sockets.into_iter().enumerate() {
             let worker = &changing.commands[at % changing.commands.len()];
-            if worker.try_send(Command::Listen(Arc::clone(&door), socket)).is_err() {
+            if worker
+                .try_send(Command::Listen(Arc::clone(&door), socket))
+                .is_err()
+            {
                 tracing::error!(listener = %door.name, "a worker did not take its listening socket");
             }
         }
@@ -208,7 +277,9 @@ pub(crate) fn refresh(changing: &mut Changing, old: Arc<Snapshot>) {
         let _ = worker.try_send(Command::Refresh);
     }
     changing.old.push(old);
-    changing.old.retain(|snapshot| Arc::strong_count(snapshot) > 1);
+    changing
+        .old
+        .retain(|snapshot| Arc::strong_count(snapshot) > 1);
 }
 
 impl Door {

@@ -33,14 +33,23 @@ pub fn finish(worker: &Worker, snapshot: &WorkerSnapshot, exchange: &Exchange, s
     log(worker, snapshot, exchange, status, duration_ns);
 }
 
-fn count(worker: &Worker, snapshot: &WorkerSnapshot, exchange: &Exchange, status: u16, duration_ns: u64) {
+fn count(
+    worker: &Worker,
+    snapshot: &WorkerSnapshot,
+    exchange: &Exchange,
+    status: u16,
+    duration_ns: u64,
+) {
     let shared = &snapshot.shared;
     let notes = &exchange.notes;
     let (slot, name) = match exchange.route {
         Some(route) => (route.index(), &*shared.plan.routes[route.index()].name),
         None => (shared.routes.len(), NO_ROUTE),
     };
-    if let Some(route) = snapshot.route_counters.find(slot, || worker.shard.route(name)) {
+    if let Some(route) = snapshot
+        .route_counters
+        .find(slot, || worker.shard.route(name))
+    {
         let seen = Observation {
             method: MethodLabel::of(&exchange.request.method),
             status,
@@ -58,7 +67,10 @@ fn count(worker: &Worker, snapshot: &WorkerSnapshot, exchange: &Exchange, status
     }
     let Some(id) = notes.upstream else { return };
     let name = &*shared.upstreams[id.index()].upstream.spec.name;
-    if let Some(upstream) = snapshot.upstream_counters.find(id.index(), || worker.shard.upstream(name)) {
+    if let Some(upstream) = snapshot
+        .upstream_counters
+        .find(id.index(), || worker.shard.upstream(name))
+    {
         upstream.observe(notes.upstream_ns);
         if notes.retries > 0 {
             upstream.retried(u64::from(notes.retries));
@@ -66,10 +78,18 @@ fn count(worker: &Worker, snapshot: &WorkerSnapshot, exchange: &Exchange, status
     }
 }
 
-fn log(worker: &Worker, snapshot: &WorkerSnapshot, exchange: &Exchange, status: u16, duration_ns: u64) {
+fn log(
+    worker: &Worker,
+    snapshot: &WorkerSnapshot,
+    exchange: &Exchange,
+    status: u16,
+    duration_ns: u64,
+) {
     let shared = &snapshot.shared;
     let of_route = exchange.route.map(|r| &shared.routes[r.index()]);
-    let Some(log) = of_route.map_or(shared.log.as_ref(), |r| r.log.as_ref()) else { return };
+    let Some(log) = of_route.map_or(shared.log.as_ref(), |r| r.log.as_ref()) else {
+        return;
+    };
     let mut buffers = worker.log.borrow_mut();
     if !buffers.wants(log, duration_ns) {
         return;
@@ -86,13 +106,19 @@ fn log(worker: &Worker, snapshot: &WorkerSnapshot, exchange: &Exchange, status: 
         upstream_ns: notes.upstream.map(|_| notes.upstream_ns),
         client_ip: Some(exchange.client.ip),
         route: exchange.route.map(|r| &*shared.plan.routes[r.index()].name),
-        upstream: notes.upstream.map(|id| &*shared.upstreams[id.index()].upstream.spec.name),
+        upstream: notes
+            .upstream
+            .map(|id| &*shared.upstreams[id.index()].upstream.spec.name),
         target: notes.target.as_deref(),
-        request_id: (!exchange.request_id.is_none()).then(|| exchange.request_id.as_str().as_bytes()),
+        request_id: (!exchange.request_id.is_none())
+            .then(|| exchange.request_id.as_str().as_bytes()),
         trace_id: None,
         bytes_in: notes.bytes_in,
         bytes_out: notes.bytes_out,
-        user_agent: request.headers.get(http::header::USER_AGENT).map(|v| v.as_bytes()),
+        user_agent: request
+            .headers
+            .get(http::header::USER_AGENT)
+            .map(|v| v.as_bytes()),
         retries: u32::from(notes.retries),
         code: notes.code,
         error: notes.error.as_deref(),

@@ -66,7 +66,10 @@ pub async fn forward(
     let upstream = snapshot.upstream(worker, id);
     exchange.notes.upstream = Some(id);
     let started = worker.wheel.clock().now();
-    let limit = plan.timeouts.request.unwrap_or(upstream.shared.spec.timeouts.request);
+    let limit = plan
+        .timeouts
+        .request
+        .unwrap_or(upstream.shared.spec.timeouts.request);
     let forwarding = Forwarding {
         worker,
         snapshot,
@@ -88,7 +91,11 @@ impl Forwarding<'_> {
     async fn run(&self, exchange: &mut Exchange) -> Result<Handled, Reply> {
         let breakers = self.pass_breakers(exchange)?;
         let spec = &self.upstream.shared.spec;
-        let Some(requests) = Held::begin(&self.upstream.shared, |u| &u.usage.requests, spec.limits.requests_max) else {
+        let Some(requests) = Held::begin(
+            &self.upstream.shared,
+            |u| &u.usage.requests,
+            spec.limits.requests_max,
+        ) else {
             let detail = format!("max_requests of upstream {} is reached", spec.name);
             return Err(exchange.problem(ProxyError::new(Code::UpstreamOverloaded, detail)));
         };
@@ -103,8 +110,15 @@ impl Forwarding<'_> {
         match tried {
             Ok((mut reply, picked)) => {
                 self.stick(exchange, &mut reply, &picked.target);
-                let lease = Lease { target: picked.target, _requests: requests, deadline: self.deadline };
-                Ok(Handled { reply, lease: Some(lease) })
+                let lease = Lease {
+                    target: picked.target,
+                    _requests: requests,
+                    deadline: self.deadline,
+                };
+                Ok(Handled {
+                    reply,
+                    lease: Some(lease),
+                })
             }
             Err(error) => Err(exchange.problem(error)),
         }
@@ -113,13 +127,25 @@ impl Forwarding<'_> {
     /// The route's own breaker, then the upstream's.
     fn pass_breakers(&self, exchange: &mut Exchange) -> Result<[Option<Permit<'_>>; 2], Reply> {
         let now = self.worker.wheel.now();
-        let own = self.snapshot.shared.routes[self.route.index()].breaker.as_deref();
+        let own = self.snapshot.shared.routes[self.route.index()]
+            .breaker
+            .as_deref();
         let shared = self.upstream.shared.breaker.as_ref();
-        Ok([self.pass(own, now, exchange)?, self.pass(shared, now, exchange)?])
+        Ok([
+            self.pass(own, now, exchange)?,
+            self.pass(shared, now, exchange)?,
+        ])
     }
 
-    fn pass<'b>(&self, breaker: Option<&'b Breaker>, now: Mono, exchange: &mut Exchange) -> Result<Option<Permit<'b>>, Reply> {
-        let Some(breaker) = breaker else { return Ok(None) };
+    fn pass<'b>(
+        &self,
+        breaker: Option<&'b Breaker>,
+        now: Mono,
+        exchange: &mut Exchange,
+    ) -> Result<Option<Permit<'b>>, Reply> {
+        let Some(breaker) = breaker else {
+            return Ok(None);
+        };
         breaker.admit(now).map(Some).map_err(|wait| {
             let detail = format!("the breaker of {} is open", self.upstream.shared.spec.name);
             let reply = exchange.problem(ProxyError::new(Code::CircuitOpen, detail));
@@ -128,7 +154,12 @@ impl Forwarding<'_> {
     }
 
     /// Tells the breakers. What the client or a limit of ours ended says nothing of the upstream.
-    fn judge(&self, breakers: [Option<Permit<'_>>; 2], tried: &Result<(Reply, Picked), ProxyError>, now: Mono) {
+    fn judge(
+        &self,
+        breakers: [Option<Permit<'_>>; 2],
+        tried: &Result<(Reply, Picked), ProxyError>,
+        now: Mono,
+    ) {
         let ok = match tried {
             Ok((reply, _)) => !reply.status.is_server_error(),
             Err(error) => match error.kind {
@@ -141,20 +172,29 @@ impl Forwarding<'_> {
                 _ => return,
             },
         };
-        breakers.into_iter().flatten().for_each(|permit| permit.record(ok, now));
+        breakers
+            .into_iter()
+            .flatten()
+            .for_each(|permit| permit.record(ok, now));
     }
 
     async fn try_targets(&self, exchange: &mut Exchange) -> Result<(Reply, Picked), ProxyError> {
         let balance = &self.upstream.shared.spec.balance;
         let hash = place(&balance.hash_on, balance.policy, exchange);
-        let sticky = balance.sticky.as_ref().and_then(|s| sticky_key(s, exchange));
+        let sticky = balance
+            .sticky
+            .as_ref()
+            .and_then(|s| sticky_key(s, exchange));
         let budget = self.retry.map(|policy| {
             let budget = self.snapshot.budget(self.worker, self.route);
             budget.earn(policy);
             (policy, budget)
         });
         let mirror = mirror::wanted(self.worker, self.plan);
-        let mut unsent = Unsent { replay: Vec::new(), rest: std::mem::take(&mut exchange.body) };
+        let mut unsent = Unsent {
+            replay: Vec::new(),
+            rest: std::mem::take(&mut exchange.body),
+        };
         let mut tried: Vec<u32> = Vec::new();
         loop {
             let picked = self.pick(hash, sticky, &tried)?;
@@ -187,7 +227,9 @@ impl Forwarding<'_> {
             tried.push(picked.index);
             let wait = pause(policy, retries, self.worker.random.borrow_mut().f64());
             if !wait.is_zero() {
-                self.timer.sleep((self.worker.wheel.clock().now() + wait).min(self.deadline)).await;
+                self.timer
+                    .sleep((self.worker.wheel.clock().now() + wait).min(self.deadline))
+                    .await;
             }
             exchange.notes.retries += 1;
         }
@@ -195,21 +237,45 @@ impl Forwarding<'_> {
 
     /// So much of the body must be kept: for a retry, or for the mirror.
     fn kept_bytes(&self, mirrored: bool) -> usize {
-        let for_retry = if self.retry.is_some() { limits::RETRY_BUFFER_BYTES_MAX } else { 0 };
-        for_retry.max(if mirrored { limits::MIRROR_BUFFER_BYTES_MAX } else { 0 })
+        let for_retry = if self.retry.is_some() {
+            limits::RETRY_BUFFER_BYTES_MAX
+        } else {
+            0
+        };
+        for_retry.max(if mirrored {
+            limits::MIRROR_BUFFER_BYTES_MAX
+        } else {
+            0
+        })
     }
 
-    fn pick(&self, hash: Option<u64>, sticky: Option<u64>, tried: &[u32]) -> Result<Picked, ProxyError> {
-        let picked = self.upstream.pick(hash, sticky, tried, self.worker.wheel.now());
+    fn pick(
+        &self,
+        hash: Option<u64>,
+        sticky: Option<u64>,
+        tried: &[u32],
+    ) -> Result<Picked, ProxyError> {
+        let picked = self
+            .upstream
+            .pick(hash, sticky, tried, self.worker.wheel.now());
         let picked = picked.ok_or_else(|| {
             let name = &self.upstream.shared.spec.name;
-            ProxyError::new(Code::NoHealthyTarget, format!("upstream {name} has no target to send to"))
+            ProxyError::new(
+                Code::NoHealthyTarget,
+                format!("upstream {name} has no target to send to"),
+            )
         })?;
         picked.target.load.begin();
         Ok(picked)
     }
 
-    async fn attempt(&self, picked: &Picked, exchange: &mut Exchange, unsent: Unsent, keep_bytes_max: usize) -> Tried {
+    async fn attempt(
+        &self,
+        picked: &Picked,
+        exchange: &mut Exchange,
+        unsent: Unsent,
+        keep_bytes_max: usize,
+    ) -> Tried {
         let clock = self.worker.wheel.clock();
         let started = clock.now();
         let per_try = self.retry.and_then(|policy| policy.per_try_timeout);
@@ -217,28 +283,58 @@ impl Forwarding<'_> {
         let upstream = &self.upstream.shared;
         let timer = self.timer;
         let buffers = &self.worker.buffers;
-        let attempt = Attempt { upstream, picked, buffers, timer, deadline, keep_bytes_max };
+        let attempt = Attempt {
+            upstream,
+            picked,
+            buffers,
+            timer,
+            deadline,
+            keep_bytes_max,
+        };
         let tried = attempt.run(exchange, unsent).await;
         let now = clock.now();
         let ok = match &tried.outcome {
             Ok(reply) => !reply.status.is_server_error(),
-            Err(error) if error.side == portway_core::Side::Upstream && error.kind != Code::UpstreamOverloaded => false,
+            Err(error)
+                if error.side == portway_core::Side::Upstream
+                    && error.kind != Code::UpstreamOverloaded =>
+            {
+                false
+            }
             Err(_) => return tried,
         };
-        self.upstream.done(picked, Outcome { latency: now.since(started), ok }, now);
+        self.upstream.done(
+            picked,
+            Outcome {
+                latency: now.since(started),
+                ok,
+            },
+            now,
+        );
         upstream.observe(&picked.target, ok, now);
         tried
     }
 
     /// Tells a new client (or one whose target is gone) which target is its own.
     fn stick(&self, exchange: &Exchange, reply: &mut Reply, target: &Target) {
-        let Some(sticky) = &self.upstream.shared.spec.balance.sticky else { return };
+        let Some(sticky) = &self.upstream.shared.spec.balance.sticky else {
+            return;
+        };
         if sticky_key(sticky, exchange) == Some(target.key) {
             return;
         }
-        let age = sticky.ttl.map_or(String::new(), |ttl| format!("; Max-Age={}", ttl.as_secs()));
-        let secure = if exchange.client.secure { "; Secure" } else { "" };
-        let cookie = format!("{}={:016x}; Path=/; HttpOnly; SameSite=Lax{age}{secure}", sticky.cookie, target.key);
+        let age = sticky
+            .ttl
+            .map_or(String::new(), |ttl| format!("; Max-Age={}", ttl.as_secs()));
+        let secure = if exchange.client.secure {
+            "; Secure"
+        } else {
+            ""
+        };
+        let cookie = format!(
+            "{}={:016x}; Path=/; HttpOnly; SameSite=Lax{age}{secure}",
+            sticky.cookie, target.key
+        );
         if let Ok(value) = HeaderValue::try_from(cookie) {
             reply.headers.append(SET_COOKIE, value);
         }
@@ -264,7 +360,11 @@ fn unreachable_upstream() -> UpstreamId {
 }
 
 fn choose_part(worker: &Worker, split: &Split, exchange: &Exchange) -> UpstreamId {
-    let total: u64 = split.parts.iter().map(|(_, weight)| u64::from(*weight)).sum();
+    let total: u64 = split
+        .parts
+        .iter()
+        .map(|(_, weight)| u64::from(*weight))
+        .sum();
     let point = split
         .sticky_by
         .as_ref()
@@ -279,5 +379,8 @@ fn choose_part(worker: &Worker, split: &Split, exchange: &Exchange) -> UpstreamI
             Some(rest) => left = rest,
         }
     }
-    split.parts.last().map_or_else(unreachable_upstream, |(id, _)| *id)
+    split
+        .parts
+        .last()
+        .map_or_else(unreachable_upstream, |(id, _)| *id)
 }

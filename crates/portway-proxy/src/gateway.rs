@@ -101,7 +101,12 @@ impl Gateway {
         };
         let clock = options.clock.unwrap_or_else(Clock::system);
         let sinks = LogSinks::new();
-        let parts = apply::Parts { clock: &clock, sinks: &sinks, runtime: background.handle(), workers };
+        let parts = apply::Parts {
+            clock: &clock,
+            sinks: &sinks,
+            runtime: background.handle(),
+            workers,
+        };
         let first = apply::build(&parts, &mut changing, None, plan)?;
         let shared = Arc::new(Shared {
             clock,
@@ -111,7 +116,9 @@ impl Gateway {
             generation: AtomicU64::new(first.snapshot.generation),
             current: ArcSwap::from_pointee(first.snapshot),
         });
-        shared.registry.set_config_generation(shared.generation.load(Ordering::Relaxed));
+        shared
+            .registry
+            .set_config_generation(shared.generation.load(Ordering::Relaxed));
         let mut threads = Vec::new();
         for index in 0..workers {
             let (sender, receiver) = mpsc::channel(COMMANDS_MAX);
@@ -119,7 +126,12 @@ impl Gateway {
             threads.push(start_worker(index, Arc::clone(&shared), receiver)?);
         }
         apply::open(&mut changing, first.sockets);
-        Ok(Gateway { shared, changing: Mutex::new(changing), background, workers: Mutex::new(threads) })
+        Ok(Gateway {
+            shared,
+            changing: Mutex::new(changing),
+            background,
+            workers: Mutex::new(threads),
+        })
     }
 
     /// Makes `plan` the one that new exchanges use.
@@ -131,7 +143,12 @@ impl Gateway {
         let mut changing = self.changing();
         let shared = &self.shared;
         let workers = changing.commands.len();
-        let parts = apply::Parts { clock: &shared.clock, sinks: &shared.sinks, runtime: self.background.handle(), workers };
+        let parts = apply::Parts {
+            clock: &shared.clock,
+            sinks: &shared.sinks,
+            runtime: self.background.handle(),
+            workers,
+        };
         let old = shared.current.load_full();
         let next = apply::build(&parts, &mut changing, Some(&old), plan)?;
         let generation = next.snapshot.generation;
@@ -140,7 +157,11 @@ impl Gateway {
         shared.registry.set_config_generation(generation);
         let took = shared.clock.now().since(started);
         apply::open(&mut changing, next.sockets);
-        apply::leave(&shared.current.load_full(), &old, shared.clock.now() + old.plan.process.drain_timeout);
+        apply::leave(
+            &shared.current.load_full(),
+            &old,
+            shared.clock.now() + old.plan.process.drain_timeout,
+        );
         apply::refresh(&mut changing, old);
         Ok(Applied { generation, took })
     }
@@ -160,14 +181,21 @@ impl Gateway {
     /// Client connections open now, over all listeners.
     #[must_use]
     pub fn open_connections(&self) -> usize {
-        self.snapshot().listeners.iter().map(|door| door.connections.count()).sum()
+        self.snapshot()
+            .listeners
+            .iter()
+            .map(|door| door.connections.count())
+            .sum()
     }
 
     /// Stops accepting and lets what runs finish, for so long at most.
     pub fn drain(&self, within: Duration) {
         let deadline = self.shared.clock.now() + within;
         self.shared.drain.start(deadline);
-        self.snapshot().listeners.iter().for_each(|door| door.close());
+        self.snapshot()
+            .listeners
+            .iter()
+            .for_each(|door| door.close());
     }
 
     /// Waits until a drain is over: all connections closed, or the deadline passed.
@@ -175,7 +203,9 @@ impl Gateway {
         self.shared.drain.ending().await;
         loop {
             let late = match self.shared.drain.state() {
-                portway_net::DrainState::Draining { deadline } => self.shared.clock.now() >= deadline,
+                portway_net::DrainState::Draining { deadline } => {
+                    self.shared.clock.now() >= deadline
+                }
                 portway_net::DrainState::Stop => true,
                 portway_net::DrainState::Running => false,
             };
@@ -189,7 +219,8 @@ impl Gateway {
     /// Ends every thread, whatever still runs, and writes the log out. Blocks.
     pub fn stop(&self) {
         self.shared.drain.stop();
-        let threads = std::mem::take(&mut *self.workers.lock().unwrap_or_else(PoisonError::into_inner));
+        let threads =
+            std::mem::take(&mut *self.workers.lock().unwrap_or_else(PoisonError::into_inner));
         for thread in threads {
             if thread.join().is_err() {
                 tracing::error!("a worker ended by a panic");
@@ -205,14 +236,22 @@ impl Gateway {
     }
 }
 
-fn start_worker(index: usize, shared: Arc<Shared>, commands: mpsc::Receiver<Command>) -> Result<JoinHandle<()>, ApplyError> {
+fn start_worker(
+    index: usize,
+    shared: Arc<Shared>,
+    commands: mpsc::Receiver<Command>,
+) -> Result<JoinHandle<()>, ApplyError> {
     std::thread::Builder::new()
         .name(format!("worker-{index}"))
         .spawn(move || {
-            let runtime = Builder::new_current_thread().enable_all().build_local(Default::default());
+            let runtime = Builder::new_current_thread()
+                .enable_all()
+                .build_local(Default::default());
             match runtime {
                 Ok(runtime) => runtime.block_on(worker::run(index, shared, commands)),
-                Err(error) => tracing::error!(%error, worker = index, "cannot start a worker's runtime"),
+                Err(error) => {
+                    tracing::error!(%error, worker = index, "cannot start a worker's runtime")
+                }
             }
         })
         .map_err(ApplyError::Thread)

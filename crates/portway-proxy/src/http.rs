@@ -70,11 +70,17 @@ impl Missing {
     fn reply(self, exchange: &mut Exchange) -> Reply {
         match self {
             Missing::Route => {
-                let detail = format!("no route matches host `{}`, path `{}`", exchange.request.host, exchange.request.path);
+                let detail = format!(
+                    "no route matches host `{}`, path `{}`",
+                    exchange.request.host, exchange.request.path
+                );
                 exchange.refuse(Code::NoRoute, &detail)
             }
             Missing::Method(allow) => {
-                let detail = format!("routes match the path, but none takes {}", exchange.request.method);
+                let detail = format!(
+                    "routes match the path, but none takes {}",
+                    exchange.request.method
+                );
                 let reply = exchange.refuse(Code::MethodNotAllowed, &detail);
                 let names: Vec<_> = allow.iter().map(Method::as_str).collect();
                 match HeaderValue::try_from(names.join(", ")) {
@@ -82,31 +88,43 @@ impl Missing {
                     Err(_) => reply,
                 }
             }
-            Missing::Nothing => Reply::new(StatusCode::NO_CONTENT, Body::Empty)
-                .with_header(ALLOW, HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")),
+            Missing::Nothing => Reply::new(StatusCode::NO_CONTENT, Body::Empty).with_header(
+                ALLOW,
+                HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"),
+            ),
         }
     }
 }
 
-fn find<'s>(snapshot: &'s WorkerSnapshot, exchange: &Exchange) -> (&'s Chain, Result<RouteId, Missing>) {
+fn find<'s>(
+    snapshot: &'s WorkerSnapshot,
+    exchange: &Exchange,
+) -> (&'s Chain, Result<RouteId, Missing>) {
     let shared = &snapshot.shared;
     let request = &exchange.request;
     if request.form == Form::Asterisk {
         return (&shared.no_route, Err(Missing::Nothing));
     }
-    let found = lookup(snapshot, exchange.client.listener, exchange, &request.method);
+    let found = lookup(
+        snapshot,
+        exchange.client.listener,
+        exchange,
+        &request.method,
+    );
     // A preflight asks on behalf of another method: the filters of that method's route answer it
     // (Fetch standard, "CORS-preflight fetch").
     let found = match (found, preflight_method(exchange)) {
         (Found::Route(route), _) => return (&shared.routes[route.index()].filters, Ok(route)),
         (other, None) => other,
-        (other, Some(method)) => match lookup(snapshot, exchange.client.listener, exchange, &method) {
-            Found::Route(route) => {
-                let missing = Missing::of(other);
-                return (&shared.routes[route.index()].filters, Err(missing));
+        (other, Some(method)) => {
+            match lookup(snapshot, exchange.client.listener, exchange, &method) {
+                Found::Route(route) => {
+                    let missing = Missing::of(other);
+                    return (&shared.routes[route.index()].filters, Err(missing));
+                }
+                _ => other,
             }
-            _ => other,
-        },
+        }
     };
     (&shared.no_route, Err(Missing::of(found)))
 }
@@ -120,7 +138,12 @@ impl Missing {
     }
 }
 
-fn lookup(snapshot: &WorkerSnapshot, listener: ListenerId, exchange: &Exchange, method: &Method) -> Found {
+fn lookup(
+    snapshot: &WorkerSnapshot,
+    listener: ListenerId,
+    exchange: &Exchange,
+    method: &Method,
+) -> Found {
     let request = &exchange.request;
     let lookup = Lookup {
         listener,
@@ -151,8 +174,12 @@ async fn act(
 ) -> Handled {
     let plan = &snapshot.shared.plan.routes[route.index()];
     match &plan.action {
-        Action::Upstream(_) | Action::Split(_) => forward(worker, snapshot, timer, exchange, route).await,
-        Action::Redirect(redirect) => local::redirect(redirect, plan.prefix.as_deref(), exchange).into(),
+        Action::Upstream(_) | Action::Split(_) => {
+            forward(worker, snapshot, timer, exchange, route).await
+        }
+        Action::Redirect(redirect) => {
+            local::redirect(redirect, plan.prefix.as_deref(), exchange).into()
+        }
         Action::Respond(respond) => local::respond(respond, exchange).into(),
         Action::Static(files) => local::serve_static(files, exchange).await.into(),
     }
@@ -165,16 +192,23 @@ fn operators_page(worker: &Worker, listener: &ListenerPlan, exchange: &Exchange)
         return None;
     }
     match exchange.request.path.as_str() {
-        "/health" if listener.expose_health == Exposed::Yes => {
-            Some(Reply::new(StatusCode::OK, Body::from("{\"status\":\"ok\"}\n"))
-                .with_header(http::header::CONTENT_TYPE, HeaderValue::from_static("application/json")))
-        }
-        "/metrics" if listener.expose_metrics == Exposed::Yes => {
-            let text = worker.shared.registry.encode(portway_telemetry::metrics::Format::Text);
-            Some(Reply::new(StatusCode::OK, Body::from(text.into_bytes())).with_header(
+        "/health" if listener.expose_health == Exposed::Yes => Some(
+            Reply::new(StatusCode::OK, Body::from("{\"status\":\"ok\"}\n")).with_header(
                 http::header::CONTENT_TYPE,
-                HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8"),
-            ))
+                HeaderValue::from_static("application/json"),
+            ),
+        ),
+        "/metrics" if listener.expose_metrics == Exposed::Yes => {
+            let text = worker
+                .shared
+                .registry
+                .encode(portway_telemetry::metrics::Format::Text);
+            Some(
+                Reply::new(StatusCode::OK, Body::from(text.into_bytes())).with_header(
+                    http::header::CONTENT_TYPE,
+                    HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8"),
+                ),
+            )
         }
         _ => None,
     }

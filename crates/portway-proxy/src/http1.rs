@@ -57,13 +57,25 @@ pub async fn serve(worker: Rc<Worker>, door: Arc<Door>, stream: TcpStream, peer:
     let conn = Conn::new(Io::Tcp(stream), Role::Client, &worker.buffers);
     let timer = worker.wheel.timer();
     let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
-    let session = Session { worker, door, conn, timer, peer };
+    let session = Session {
+        worker,
+        door,
+        conn,
+        timer,
+        peer,
+    };
     let mut first = true;
     loop {
         let snapshot = session.worker.snapshot();
-        let Some(listener) = snapshot.find_listener(session.door.key) else { break };
+        let Some(listener) = snapshot.find_listener(session.door.key) else {
+            break;
+        };
         let plan = &snapshot.shared.plan.listeners[listener.index()];
-        let wait = if first { plan.timeouts.header } else { plan.timeouts.idle };
+        let wait = if first {
+            plan.timeouts.header
+        } else {
+            plan.timeouts.idle
+        };
         drop(snapshot); // an idle connection must not keep an old snapshot alive
         if !session.wait_for_request(wait, first).await {
             break;
@@ -108,7 +120,9 @@ impl Session {
     async fn exchange(&self, exchange: &mut Exchange) -> Next {
         let worker = &self.worker;
         let snapshot = worker.snapshot();
-        let Some(id) = snapshot.find_listener(self.door.key) else { return Next::Close };
+        let Some(id) = snapshot.find_listener(self.door.key) else {
+            return Next::Close;
+        };
         let listener = &snapshot.shared.plan.listeners[id.index()];
         exchange.started = worker.wheel.clock().now();
         exchange.started_wall_ns = worker.wall_ns(exchange.started);
@@ -125,7 +139,8 @@ impl Session {
             Some(error) => exchange.problem(error).into(),
             None => handle(worker, &snapshot, &self.timer, exchange).await,
         };
-        self.answer(&snapshot, listener, exchange, handled, head.persistent).await
+        self.answer(&snapshot, listener, exchange, handled, head.persistent)
+            .await
     }
 
     fn identify(&self, exchange: &mut Exchange, id: ListenerId, listener: &ListenerPlan) {
@@ -138,16 +153,26 @@ impl Session {
         client.secure = false;
     }
 
-    async fn read_head(&self, exchange: &mut Exchange, listener: &ListenerPlan) -> Result<Option<RequestHead>, ProxyError> {
+    async fn read_head(
+        &self,
+        exchange: &mut Exchange,
+        listener: &ListenerPlan,
+    ) -> Result<Option<RequestHead>, ProxyError> {
         let deadline = (exchange.started + listener.timeouts.header).min(exchange.read_deadline);
         let trusted = exchange.client.trusted;
         let request = &mut exchange.request;
         poll_fn(|cx| {
-            if let Poll::Ready(head) = self.conn.poll_request_head(cx, &listener.head, trusted, request) {
+            if let Poll::Ready(head) =
+                self.conn
+                    .poll_request_head(cx, &listener.head, trusted, request)
+            {
                 return Poll::Ready(head);
             }
             self.timer.poll(cx, deadline).map(|()| {
-                Err(ProxyError::new(Code::RequestTimeout, "the request head did not arrive in time"))
+                Err(ProxyError::new(
+                    Code::RequestTimeout,
+                    "the request head did not arrive in time",
+                ))
             })
         })
         .await
@@ -160,7 +185,8 @@ impl Session {
         };
         exchange.body_bytes_max = listener.body_bytes_max;
         if exchange.client.trusted {
-            let ip: IpAddr = client_ip(&exchange.request.headers, self.peer.ip(), &listener.trusted);
+            let ip: IpAddr =
+                client_ip(&exchange.request.headers, self.peer.ip(), &listener.trusted);
             exchange.client.ip = ip;
         }
         exchange.downstream = Downstream::H1(self.conn.clone());
@@ -171,7 +197,13 @@ impl Session {
     }
 
     /// Answers a request whose head could not be read, and ends the connection.
-    async fn refuse(&self, snapshot: &Rc<WorkerSnapshot>, listener: &ListenerPlan, exchange: &mut Exchange, error: ProxyError) -> Next {
+    async fn refuse(
+        &self,
+        snapshot: &Rc<WorkerSnapshot>,
+        listener: &ListenerPlan,
+        exchange: &mut Exchange,
+        error: ProxyError,
+    ) -> Next {
         self.conn.set_unusable();
         let silent = error.kind == Code::ClientGone;
         let mut reply = exchange.problem(error);
@@ -179,11 +211,23 @@ impl Session {
             finish(&self.worker, snapshot, exchange, Code::ClientGone.status());
             return Next::Close;
         }
-        snapshot.shared.no_route.on_response(exchange, &mut reply).await;
-        self.answer(snapshot, listener, exchange, reply.into(), false).await
+        snapshot
+            .shared
+            .no_route
+            .on_response(exchange, &mut reply)
+            .await;
+        self.answer(snapshot, listener, exchange, reply.into(), false)
+            .await
     }
 
-    async fn answer(&self, snapshot: &Rc<WorkerSnapshot>, listener: &ListenerPlan, exchange: &mut Exchange, handled: Handled, persistent: bool) -> Next {
+    async fn answer(
+        &self,
+        snapshot: &Rc<WorkerSnapshot>,
+        listener: &ListenerPlan,
+        exchange: &mut Exchange,
+        handled: Handled,
+        persistent: bool,
+    ) -> Next {
         let Handled { mut reply, lease } = handled;
         if exchange.notes.code == Some(Code::ClientGone) {
             finish(&self.worker, snapshot, exchange, Code::ClientGone.status());
@@ -191,17 +235,31 @@ impl Session {
         }
         let framing = reply_framing(&reply, &exchange.request.method, exchange.protocol);
         let rest = self.rest_of_request();
-        let goes_on = persistent && !reply.close && framing != Framing::Close && rest != Rest::Endless && !self.is_ending();
+        let goes_on = persistent
+            && !reply.close
+            && framing != Framing::Close
+            && rest != Rest::Endless
+            && !self.is_ending();
         let persistence = match exchange.protocol {
             _ if !goes_on => Persistence::Close,
             Protocol::Http10 => Persistence::SayKeepAlive,
             _ => Persistence::KeepAlive,
         };
-        self.conn.queue(|out| reply_head(out, &reply, framing, persistence, &self.worker.date.borrow()));
+        self.conn.queue(|out| {
+            reply_head(
+                out,
+                &reply,
+                framing,
+                persistence,
+                &self.worker.date.borrow(),
+            )
+        });
         let deadline = lease.as_ref().map_or(Mono::NEVER, |lease| lease.deadline);
         let status = reply.status.as_u16();
         let mut writer = ReplyWriter::new(framing);
-        let written = self.write(&mut writer, &mut reply.body, listener, deadline).await;
+        let written = self
+            .write(&mut writer, &mut reply.body, listener, deadline)
+            .await;
         exchange.notes.bytes_out = writer.bytes;
         exchange.notes.bytes_in = self.conn.body_bytes();
         if let Err(error) = &written {
@@ -214,13 +272,25 @@ impl Session {
                 self.conn.abort();
                 Next::Close
             }
-            Ok(()) if !goes_on => if self.conn.body_is_done() { Next::Linger } else { Next::Linger },
+            Ok(()) if !goes_on => {
+                if self.conn.body_is_done() {
+                    Next::Linger
+                } else {
+                    Next::Linger
+                }
+            }
             Ok(()) if rest == Rest::Small => self.drain(exchange).await,
             Ok(()) => Next::Go,
         }
     }
 
-    async fn write(&self, writer: &mut ReplyWriter, body: &mut Body, listener: &ListenerPlan, upstream: Mono) -> Result<(), ProxyError> {
+    async fn write(
+        &self,
+        writer: &mut ReplyWriter,
+        body: &mut Body,
+        listener: &ListenerPlan,
+        upstream: Mono,
+    ) -> Result<(), ProxyError> {
         let mut progress = (self.conn.written(), self.worker.wheel.now());
         poll_fn(|cx| {
             if let Poll::Ready(done) = writer.poll(cx, &self.conn, body) {
@@ -229,13 +299,26 @@ impl Session {
             if self.conn.written() != progress.0 {
                 progress = (self.conn.written(), self.worker.wheel.now());
             }
-            let client = if writer.waits_for_client() { progress.1 + listener.timeouts.write } else { Mono::NEVER };
-            if !writer.waits_for_client() && self.conn.body_is_done() && self.conn.poll_gone(cx).is_ready() {
-                return Poll::Ready(Err(ProxyError::new(Code::ClientGone, "the client did not wait for the whole reply")));
+            let client = if writer.waits_for_client() {
+                progress.1 + listener.timeouts.write
+            } else {
+                Mono::NEVER
+            };
+            if !writer.waits_for_client()
+                && self.conn.body_is_done()
+                && self.conn.poll_gone(cx).is_ready()
+            {
+                return Poll::Ready(Err(ProxyError::new(
+                    Code::ClientGone,
+                    "the client did not wait for the whole reply",
+                )));
             }
             self.timer.poll(cx, client.min(upstream)).map(|()| {
                 Err(if client <= upstream {
-                    ProxyError::new(Code::ClientGone, "the client did not read the reply in time")
+                    ProxyError::new(
+                        Code::ClientGone,
+                        "the client did not read the reply in time",
+                    )
                 } else {
                     ProxyError::new(Code::UpstreamTimeout, "the reply was not complete in time")
                 })
@@ -312,8 +395,13 @@ enum Rest {
 fn too_large(exchange: &Exchange, head: &RequestHead) -> Option<ProxyError> {
     let max = exchange.body_bytes_max;
     match head.framing {
-        Framing::Length(length) if max != 0 && length > max && exchange.request.method != Method::HEAD => {
-            Some(ProxyError::new(Code::PayloadTooLarge, format!("the body has {length} octets, the limit is {max}")))
+        Framing::Length(length)
+            if max != 0 && length > max && exchange.request.method != Method::HEAD =>
+        {
+            Some(ProxyError::new(
+                Code::PayloadTooLarge,
+                format!("the body has {length} octets, the limit is {max}"),
+            ))
         }
         _ => None,
     }

@@ -23,7 +23,13 @@ pub fn wanted<'p>(worker: &Worker, plan: &'p RoutePlan) -> Option<&'p Mirror> {
 }
 
 /// Sends the copy.
-pub fn send(worker: &Rc<Worker>, snapshot: &Rc<WorkerSnapshot>, mirror: &Mirror, exchange: &Exchange, sent: Unsent) {
+pub fn send(
+    worker: &Rc<Worker>,
+    snapshot: &Rc<WorkerSnapshot>,
+    mirror: &Mirror,
+    exchange: &Exchange,
+    sent: Unsent,
+) {
     let whole = matches!(&sent.rest, body if body.is_empty());
     if !whole || worker.mirrors.get() >= limits::MIRRORS_IN_FLIGHT_MAX {
         worker.shard.mirror_dropped();
@@ -43,7 +49,10 @@ pub fn send(worker: &Rc<Worker>, snapshot: &Rc<WorkerSnapshot>, mirror: &Mirror,
     tokio::task::spawn_local(async move {
         let upstream = snapshot.upstream(&worker, id);
         let now = worker.wheel.clock().now();
-        let unsent = Unsent { replay: sent.replay, rest: Body::Empty };
+        let unsent = Unsent {
+            replay: sent.replay,
+            rest: Body::Empty,
+        };
         if let Some(picked) = upstream.pick(None, None, &[], now) {
             let timer = worker.wheel.timer();
             let attempt = Attempt {

@@ -18,7 +18,10 @@ pub fn rewrite(rewrite: &Rewrite, exchange: &mut Exchange) {
         exchange.target_host = Some(Arc::clone(host));
     }
     if let Some(prefix) = &rewrite.strip_prefix {
-        let rest = exchange.request.path.strip_prefix(prefix.trim_end_matches('/'));
+        let rest = exchange
+            .request
+            .path
+            .strip_prefix(prefix.trim_end_matches('/'));
         let rest = rest.unwrap_or(&exchange.request.path);
         exchange.target_path.clear();
         if !rest.starts_with('/') {
@@ -27,11 +30,17 @@ pub fn rewrite(rewrite: &Rewrite, exchange: &mut Exchange) {
         exchange.target_path.push_str(rest);
     }
     if let Some((pattern, replacement)) = &rewrite.path {
-        let from = if exchange.target_path.is_empty() { &exchange.request.path } else { &exchange.target_path };
+        let from = if exchange.target_path.is_empty() {
+            &exchange.request.path
+        } else {
+            &exchange.target_path
+        };
         let replaced = pattern.replace(from, replacement.as_str()).into_owned();
         let mut path = String::new();
         // What a group put together may not be canonical any more; what cannot be is left alone.
-        if replaced.starts_with('/') && canonicalize(replaced.as_bytes(), PathRules::default(), &mut path).is_ok() {
+        if replaced.starts_with('/')
+            && canonicalize(replaced.as_bytes(), PathRules::default(), &mut path).is_ok()
+        {
             exchange.target_path = path;
         }
     }
@@ -40,7 +49,9 @@ pub fn rewrite(rewrite: &Rewrite, exchange: &mut Exchange) {
 /// What a hashing policy places this request by; the others need nothing.
 #[must_use]
 pub fn place(on: &HashOn, policy: PolicyKind, exchange: &Exchange) -> Option<u64> {
-    matches!(policy, PolicyKind::RingHash | PolicyKind::Maglev).then(|| hash_of(on, exchange)).flatten()
+    matches!(policy, PolicyKind::RingHash | PolicyKind::Maglev)
+        .then(|| hash_of(on, exchange))
+        .flatten()
 }
 
 /// The hash of what was sent for `on`; `None` if nothing was.
@@ -55,7 +66,9 @@ pub fn hash_of(on: &HashOn, exchange: &Exchange) -> Option<u64> {
         HashOn::Path => Some(hash(request.path.as_bytes())),
         HashOn::Url => {
             let query = request.query.as_deref().unwrap_or_default();
-            Some(hash(format!("{}{}?{query}", request.host, request.path).as_bytes()))
+            Some(hash(
+                format!("{}{}?{query}", request.host, request.path).as_bytes(),
+            ))
         }
         HashOn::Header(name) => request.headers.get(name).map(|v| hash(v.as_bytes())),
         HashOn::Cookie(name) => request.cookie(name).map(|v| hash(v.as_bytes())),

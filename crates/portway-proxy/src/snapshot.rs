@@ -7,8 +7,8 @@
 use std::cell::OnceCell;
 use std::net::{SocketAddr, TcpListener};
 use std::rc::Rc;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use portway_core::{ListenerId, RouteId, UpstreamId};
 use portway_filter::Chain;
@@ -70,12 +70,18 @@ impl Door {
     #[must_use]
     pub fn share_sockets(&self) -> Vec<TcpListener> {
         let sockets = self.sockets.lock().unwrap_or_else(PoisonError::into_inner);
-        sockets.iter().filter_map(|socket| socket.try_clone().ok()).collect()
+        sockets
+            .iter()
+            .filter_map(|socket| socket.try_clone().ok())
+            .collect()
     }
 
     /// Lets go of the listening sockets; workers close theirs when they learn of the drain.
     pub fn close(&self) {
-        self.sockets.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.sockets
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clear();
     }
 }
 
@@ -114,7 +120,9 @@ impl WorkerSnapshot {
     pub fn new(shared: Arc<Snapshot>) -> WorkerSnapshot {
         let (routes, upstreams) = (shared.routes.len(), shared.upstreams.len());
         WorkerSnapshot {
-            upstreams: std::iter::repeat_with(OnceCell::new).take(upstreams).collect(),
+            upstreams: std::iter::repeat_with(OnceCell::new)
+                .take(upstreams)
+                .collect(),
             budgets: std::iter::repeat_with(OnceCell::new).take(routes).collect(),
             route_counters: Slots::new(routes + 1),
             upstream_counters: Slots::new(upstreams),
@@ -125,7 +133,8 @@ impl WorkerSnapshot {
     /// The worker's part of an upstream.
     #[must_use]
     pub fn upstream(&self, worker: &Worker, id: UpstreamId) -> &Rc<WorkerUpstream> {
-        self.upstreams[id.index()].get_or_init(|| worker.adopt_upstream(&self.shared.upstreams[id.index()]))
+        self.upstreams[id.index()]
+            .get_or_init(|| worker.adopt_upstream(&self.shared.upstreams[id.index()]))
     }
 
     /// The worker's retry budget of a route.
@@ -137,7 +146,11 @@ impl WorkerSnapshot {
     /// Where a listener stands in this snapshot; `None` if it is gone.
     #[must_use]
     pub fn find_listener(&self, key: u64) -> Option<ListenerId> {
-        let at = self.shared.listeners.iter().position(|door| door.key == key)?;
+        let at = self
+            .shared
+            .listeners
+            .iter()
+            .position(|door| door.key == key)?;
         Some(ListenerId(u32::try_from(at).ok()?))
     }
 }

@@ -106,7 +106,9 @@ impl Worker {
         let current = self.shared.current.load_full();
         self.generation.set(current.generation);
         *self.snapshot.borrow_mut() = Rc::new(WorkerSnapshot::new(current));
-        self.upstreams.borrow_mut().retain(|_, (live, _)| !live.retired.load(Ordering::Acquire));
+        self.upstreams
+            .borrow_mut()
+            .retain(|_, (live, _)| !live.retired.load(Ordering::Acquire));
     }
 
     /// The worker's part of an upstream: the one it had before the reload, or a new one.
@@ -123,7 +125,10 @@ impl Worker {
     /// An exchange to fill.
     #[must_use]
     pub fn take_exchange(&self) -> Box<Exchange> {
-        self.spare.borrow_mut().pop().unwrap_or_else(|| Box::new(Exchange::blank()))
+        self.spare
+            .borrow_mut()
+            .pop()
+            .unwrap_or_else(|| Box::new(Exchange::blank()))
     }
 
     /// Takes an exchange back for the next.
@@ -150,7 +155,8 @@ impl Worker {
     fn read_wall_clock(&self) {
         let wall = self.wheel.clock().wall();
         let nanos = u64::try_from(wall.as_nanos()).unwrap_or(0);
-        self.wall_offset_ns.set(nanos.wrapping_sub(self.wheel.clock().now().nanos()));
+        self.wall_offset_ns
+            .set(nanos.wrapping_sub(self.wheel.clock().now().nanos()));
         self.date.borrow_mut().update(wall.as_secs());
     }
 
@@ -167,7 +173,10 @@ impl Worker {
                 self.log.borrow_mut().flush();
             }
             if ticks.is_multiple_of(TICKS_PER_REAP) {
-                self.upstreams.borrow().values().for_each(|(_, part)| part.reap());
+                self.upstreams
+                    .borrow()
+                    .values()
+                    .for_each(|(_, part)| part.reap());
             }
         }
     }

@@ -67,12 +67,20 @@ impl Attempt<'_> {
                 && is_idempotent(&exchange.request.method);
             match tried.unsent.take() {
                 Some(again) if stale => unsent = again,
-                other => return Tried { outcome: tried.outcome, unsent: other },
+                other => {
+                    return Tried {
+                        outcome: tried.outcome,
+                        unsent: other,
+                    };
+                }
             }
         }
         match connect(self).await {
             Ok(conn) => self.run_on(exchange, conn, unsent).await,
-            Err(error) => Tried { outcome: Err(error), unsent: Some(unsent) },
+            Err(error) => Tried {
+                outcome: Err(error),
+                unsent: Some(unsent),
+            },
         }
     }
 
@@ -94,7 +102,10 @@ impl Attempt<'_> {
             Ok(head) => self.reply(head, conn, sending, whole),
             Err(error) => {
                 conn.set_unusable();
-                Tried { outcome: Err(error), unsent: sending.pump.take_back() }
+                Tried {
+                    outcome: Err(error),
+                    unsent: sending.pump.take_back(),
+                }
             }
         }
     }
@@ -136,16 +147,29 @@ impl Attempt<'_> {
         }
         let sent = sending.state != Sent::Partly;
         if sent && exchange.downstream.poll_gone(cx).is_ready() {
-            return Poll::Ready(Err(ProxyError::new(Code::ClientGone, "the client did not wait for the reply")));
+            return Poll::Ready(Err(ProxyError::new(
+                Code::ClientGone,
+                "the client did not wait for the reply",
+            )));
         }
-        let read_deadline = if sent { Mono::NEVER } else { exchange.read_deadline };
+        let read_deadline = if sent {
+            Mono::NEVER
+        } else {
+            exchange.read_deadline
+        };
         let deadline = self.deadline.min(sending.reply_deadline).min(read_deadline);
         if self.timer.poll(cx, deadline).is_ready() {
             return Poll::Ready(Err(if deadline == read_deadline {
-                ProxyError::new(Code::RequestTimeout, "the request body did not arrive in time")
+                ProxyError::new(
+                    Code::RequestTimeout,
+                    "the request body did not arrive in time",
+                )
             } else {
                 let label = &self.picked.target.label;
-                ProxyError::new(Code::UpstreamTimeout, format!("{label} sent no reply in time"))
+                ProxyError::new(
+                    Code::UpstreamTimeout,
+                    format!("{label} sent no reply in time"),
+                )
             }));
         }
         Poll::Pending
@@ -159,10 +183,13 @@ impl Attempt<'_> {
             Poll::Pending => return Ok(()),
             Poll::Ready(Ok(())) => sending.state = Sent::Whole,
             // It may have answered before it stopped reading: that answer counts.
-            Poll::Ready(Err(error)) if error.kind == Code::UpstreamReset => sending.state = Sent::CutOff,
+            Poll::Ready(Err(error)) if error.kind == Code::UpstreamReset => {
+                sending.state = Sent::CutOff
+            }
             Poll::Ready(Err(error)) => return Err(error),
         }
-        sending.reply_deadline = self.timer.wheel().now() + self.upstream.spec.timeouts.response_header;
+        sending.reply_deadline =
+            self.timer.wheel().now() + self.upstream.spec.timeouts.response_header;
         Ok(())
     }
 
@@ -171,7 +198,11 @@ impl Attempt<'_> {
         let mut unsent = None;
         let body = if whole {
             unsent = sending.pump.take_back();
-            if bodiless { self.go_home(conn) } else { self.incoming(conn, None) }
+            if bodiless {
+                self.go_home(conn)
+            } else {
+                self.incoming(conn, None)
+            }
         } else if bodiless {
             // What is left of the request has no reader: both ends stop here.
             Body::Empty
@@ -186,7 +217,10 @@ impl Attempt<'_> {
             declared_length: head.declared_length,
             close: false,
         };
-        Tried { outcome: Ok(reply), unsent }
+        Tried {
+            outcome: Ok(reply),
+            unsent,
+        }
     }
 
     fn incoming(&self, conn: Conn, rest: Option<Box<Pump>>) -> Body {
@@ -231,13 +265,21 @@ fn framing_of(unsent: &Unsent) -> Framing {
 fn inform(exchange: &Exchange, head: &ReplyHead, sending: &mut Sending) -> Result<(), ProxyError> {
     sending.informational += 1;
     if head.status == StatusCode::SWITCHING_PROTOCOLS {
-        return Err(ProxyError::new(Code::UpstreamBadReply, "101 without an upgrade being asked for"));
+        return Err(ProxyError::new(
+            Code::UpstreamBadReply,
+            "101 without an upgrade being asked for",
+        ));
     }
     if sending.informational > limits::INFORMATIONAL_MAX {
-        return Err(ProxyError::new(Code::UpstreamBadReply, "too many informational replies"));
+        return Err(ProxyError::new(
+            Code::UpstreamBadReply,
+            "too many informational replies",
+        ));
     }
     if head.status != StatusCode::CONTINUE {
-        exchange.downstream.inform(exchange.protocol, head.status, &head.headers);
+        exchange
+            .downstream
+            .inform(exchange.protocol, head.status, &head.headers);
     }
     Ok(())
 }

@@ -104,7 +104,11 @@ impl Breaker {
     /// A closed breaker.
     #[must_use]
     pub fn new(policy: BreakerPolicy) -> Breaker {
-        Breaker { word: AtomicU64::new(0), window: AtomicU64::new(0), policy }
+        Breaker {
+            word: AtomicU64::new(0),
+            window: AtomicU64::new(0),
+            policy,
+        }
     }
 
     /// Its policy.
@@ -120,10 +124,14 @@ impl Breaker {
             let next = match Word::unpack(word) {
                 Word::Closed(_) => return Ok(self.permit(false)),
                 Word::Open(until) if ticks(now) < until => {
-                    return Err(Duration::from_nanos(u64::from(until - ticks(now)) * TICK_NS));
+                    return Err(Duration::from_nanos(
+                        u64::from(until - ticks(now)) * TICK_NS,
+                    ));
                 }
                 Word::Open(_) => Word::HalfOpen(1, 0),
-                Word::HalfOpen(issued, _) if u32::from(issued) >= self.policy.half_open_requests => {
+                Word::HalfOpen(issued, _)
+                    if u32::from(issued) >= self.policy.half_open_requests =>
+                {
                     return Err(Duration::from_secs(1));
                 }
                 Word::HalfOpen(issued, succeeded) => Word::HalfOpen(issued + 1, succeeded),
@@ -146,7 +154,11 @@ impl Breaker {
     }
 
     fn permit(&self, probe: bool) -> Permit<'_> {
-        Permit { breaker: self, probe, recorded: false }
+        Permit {
+            breaker: self,
+            probe,
+            recorded: false,
+        }
     }
 
     fn swap(&self, from: u64, to: Word) -> Result<(), u64> {
@@ -167,7 +179,11 @@ impl Breaker {
                 (Word::Closed(failures), false) => {
                     let failures = failures.saturating_add(1);
                     let threshold = self.policy.failure_threshold;
-                    if threshold != 0 && failures >= threshold { open } else { Word::Closed(failures) }
+                    if threshold != 0 && failures >= threshold {
+                        open
+                    } else {
+                        Word::Closed(failures)
+                    }
                 }
                 (Word::HalfOpen(issued, succeeded), true) if probe => {
                     let succeeded = succeeded + 1;
@@ -195,7 +211,9 @@ impl Breaker {
     /// Counts in the window; whether the rate is now over its threshold.
     fn count(&self, ok: bool, now: Mono) -> bool {
         const MASK: u64 = (1 << 22) - 1;
-        let length = u64::try_from(self.policy.window.as_nanos()).unwrap_or(u64::MAX).max(1);
+        let length = u64::try_from(self.policy.window.as_nanos())
+            .unwrap_or(u64::MAX)
+            .max(1);
         let number = (now.nanos() / length) & 0xf_ffff;
         let mut word = self.window.load(Ordering::Relaxed);
         loop {
@@ -208,7 +226,12 @@ impl Breaker {
                 failed += u64::from(!ok);
             }
             let next = number << 44 | total << 22 | failed;
-            match self.window.compare_exchange_weak(word, next, Ordering::Relaxed, Ordering::Relaxed) {
+            match self.window.compare_exchange_weak(
+                word,
+                next,
+                Ordering::Relaxed,
+                Ordering::Relaxed,
+            ) {
                 Ok(_) => {
                     let rate = self.policy.failure_rate.unwrap_or(1.0);
                     return !ok
@@ -325,7 +348,11 @@ mod tests {
 
     #[test]
     fn opens_at_a_failure_rate_once_enough_was_seen() {
-        let rate = BreakerPolicy { failure_threshold: 0, failure_rate: Some(0.5), ..policy() };
+        let rate = BreakerPolicy {
+            failure_threshold: 0,
+            failure_rate: Some(0.5),
+            ..policy()
+        };
         let breaker = Breaker::new(rate);
         for ok in [true, false, true] {
             run(&breaker, ok, at(1));
@@ -337,7 +364,11 @@ mod tests {
 
     #[test]
     fn the_rate_forgets_the_last_window() {
-        let rate = BreakerPolicy { failure_threshold: 0, failure_rate: Some(0.5), ..policy() };
+        let rate = BreakerPolicy {
+            failure_threshold: 0,
+            failure_rate: Some(0.5),
+            ..policy()
+        };
         let breaker = Breaker::new(rate);
         (0..3).for_each(|_| run(&breaker, false, at(1)));
         run(&breaker, false, at(11));

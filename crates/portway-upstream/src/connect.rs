@@ -16,8 +16,12 @@ use crate::upstream::{Counter, Upstream};
 pub async fn connect(attempt: &Attempt<'_>) -> Result<Conn, ProxyError> {
     let upstream = attempt.upstream;
     let spec = &upstream.spec;
-    let open = Held::begin(upstream, |u| &u.usage.connections, spec.limits.connections_max)
-        .ok_or_else(|| full(upstream, "max_connections"))?;
+    let open = Held::begin(
+        upstream,
+        |u| &u.usage.connections,
+        spec.limits.connections_max,
+    )
+    .ok_or_else(|| full(upstream, "max_connections"))?;
     let _pending = Held::begin(upstream, |u| &u.usage.pending, spec.limits.pending_max)
         .ok_or_else(|| full(upstream, "max_pending"))?;
     let target = &attempt.picked.target;
@@ -31,7 +35,10 @@ pub async fn connect(attempt: &Attempt<'_>) -> Result<Conn, ProxyError> {
             return Err(ProxyError::new(Code::ConnectFailure, detail).with_source(error));
         }
         Err(_) => {
-            let detail = format!("{} of upstream {}: no connection in time", target.label, spec.name);
+            let detail = format!(
+                "{} of upstream {}: no connection in time",
+                target.label, spec.name
+            );
             return Err(ProxyError::new(Code::ConnectTimeout, detail));
         }
     };
@@ -43,7 +50,10 @@ pub async fn connect(attempt: &Attempt<'_>) -> Result<Conn, ProxyError> {
 }
 
 fn full(upstream: &Upstream, limit: &str) -> ProxyError {
-    ProxyError::new(Code::UpstreamOverloaded, format!("{limit} of upstream {} is reached", upstream.spec.name))
+    ProxyError::new(
+        Code::UpstreamOverloaded,
+        format!("{limit} of upstream {} is reached", upstream.spec.name),
+    )
 }
 
 /// One unit of an upstream's usage, counted while it is held.
@@ -55,8 +65,15 @@ pub struct Held {
 impl Held {
     /// Counts one more, unless that is over `max` (0: no limit).
     #[must_use]
-    pub fn begin(upstream: &Arc<Upstream>, counter: fn(&Upstream) -> &Counter, max: u32) -> Option<Held> {
-        counter(upstream).try_begin(max).then(|| Held { upstream: Arc::clone(upstream), counter })
+    pub fn begin(
+        upstream: &Arc<Upstream>,
+        counter: fn(&Upstream) -> &Counter,
+        max: u32,
+    ) -> Option<Held> {
+        counter(upstream).try_begin(max).then(|| Held {
+            upstream: Arc::clone(upstream),
+            counter,
+        })
     }
 }
 

@@ -6,10 +6,12 @@
 //! Never: reads a config, knows a route.
 
 pub mod attempt;
+pub mod background;
 pub mod breaker;
 pub mod connect;
-pub mod outlier;
+pub mod health;
 pub mod pool;
+pub mod report;
 pub mod retry;
 pub mod spec;
 pub mod target;

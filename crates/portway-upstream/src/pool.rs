@@ -31,7 +31,13 @@ impl Pool {
     /// An empty pool.
     #[must_use]
     pub fn new(spec: PoolSpec, idle_timeout: Duration, wheel: Wheel) -> Pool {
-        Pool { spec, idle_timeout, wheel, idle: RefCell::default(), closed: Cell::new(false) }
+        Pool {
+            spec,
+            idle_timeout,
+            wheel,
+            idle: RefCell::default(),
+            closed: Cell::new(false),
+        }
     }
 
     /// The most recently used connection that is still good.
@@ -50,7 +56,9 @@ impl Pool {
     /// Closes what was idle too long or went bad.
     pub fn reap(&self) {
         let oldest = self.wheel.now() - self.idle_timeout;
-        self.idle.borrow_mut().retain(|kept| kept.since >= oldest && kept.conn.is_quiet());
+        self.idle
+            .borrow_mut()
+            .retain(|kept| kept.since >= oldest && kept.conn.is_quiet());
     }
 
     /// How many are idle.
@@ -77,7 +85,10 @@ impl Home for Pool {
         let mut idle = self.idle.borrow_mut();
         if !self.closed.get() && idle.len() < self.spec.idle_per_target_max {
             conn.rest();
-            idle.push(Idle { conn, since: self.wheel.now() });
+            idle.push(Idle {
+                conn,
+                since: self.wheel.now(),
+            });
         }
     }
 }

@@ -16,7 +16,11 @@ use crate::attempt::is_idempotent;
 
 /// Whether the policy wants another try after this outcome.
 #[must_use]
-pub fn wants_retry(policy: &RetryPolicy, method: &Method, outcome: &Result<Reply, ProxyError>) -> bool {
+pub fn wants_retry(
+    policy: &RetryPolicy,
+    method: &Method,
+    outcome: &Result<Reply, ProxyError>,
+) -> bool {
     let repeatable = policy.non_idempotent || is_idempotent(method);
     match outcome {
         Ok(reply) => repeatable && policy.on.statuses.contains(&reply.status.as_u16()),
@@ -38,8 +42,12 @@ pub fn wants_retry(policy: &RetryPolicy, method: &Method, outcome: &Result<Reply
 /// ("Exponential Backoff And Jitter", AWS Architecture Blog, 2015).
 #[must_use]
 pub fn pause(policy: &RetryPolicy, retries_done: u8, random: f64) -> Duration {
-    let doubled = policy.backoff_base.saturating_mul(1 << u32::from(retries_done).min(16));
-    doubled.min(policy.backoff_max).mul_f64(random.clamp(0.0, 1.0))
+    let doubled = policy
+        .backoff_base
+        .saturating_mul(1 << u32::from(retries_done).min(16));
+    doubled
+        .min(policy.backoff_max)
+        .mul_f64(random.clamp(0.0, 1.0))
 }
 
 /// How many retries a worker may still spend on a route: each request earns a share of one, each retry
@@ -61,14 +69,18 @@ impl Budget {
     /// A budget with its first second's worth.
     #[must_use]
     pub fn new(now: Mono) -> Budget {
-        Budget { left: Cell::new(Budget::FLOOR_PER_SECOND), refilled: Cell::new(now) }
+        Budget {
+            left: Cell::new(Budget::FLOOR_PER_SECOND),
+            refilled: Cell::new(now),
+        }
     }
 
     /// A request came.
     pub fn earn(&self, policy: &RetryPolicy) {
         if let Some(share) = policy.budget {
             let earned = (share * Budget::ONE as f64) as i64;
-            self.left.set((self.left.get() + earned).min(Budget::SAVED_MAX));
+            self.left
+                .set((self.left.get() + earned).min(Budget::SAVED_MAX));
         }
     }
 
@@ -79,10 +91,18 @@ impl Budget {
             return true;
         }
         let waited = i64::try_from(now.since(self.refilled.get()).as_millis()).unwrap_or(i64::MAX);
-        let floor = waited.saturating_mul(Budget::FLOOR_PER_SECOND / 1000).min(Budget::FLOOR_PER_SECOND);
+        let floor = waited
+            .saturating_mul(Budget::FLOOR_PER_SECOND / 1000)
+            .min(Budget::FLOOR_PER_SECOND);
         if floor >= Budget::ONE {
             self.refilled.set(now);
-            self.left.set(self.left.get().max(0) .saturating_add(floor).min(Budget::SAVED_MAX));
+            self.left.set(
+                self.left
+                    .get()
+                    .max(0)
+                    .saturating_add(floor)
+                    .min(Budget::SAVED_MAX),
+            );
         }
         let may = self.left.get() >= Budget::ONE;
         if may {
@@ -102,7 +122,12 @@ mod tests {
     fn policy() -> RetryPolicy {
         RetryPolicy {
             retries_max: 2,
-            on: RetryOn { statuses: vec![502, 503], connect_failure: true, reset: true, timeout: false },
+            on: RetryOn {
+                statuses: vec![502, 503],
+                connect_failure: true,
+                reset: true,
+                timeout: false,
+            },
             budget: Some(0.2),
             per_try_timeout: None,
             backoff_base: Duration::from_millis(10),
@@ -112,7 +137,10 @@ mod tests {
     }
 
     fn reply(status: u16) -> Result<Reply, ProxyError> {
-        Ok(Reply::new(StatusCode::from_u16(status).unwrap(), Body::Empty))
+        Ok(Reply::new(
+            StatusCode::from_u16(status).unwrap(),
+            Body::Empty,
+        ))
     }
 
     fn error(kind: Code) -> Result<Reply, ProxyError> {
@@ -128,9 +156,20 @@ mod tests {
         assert!(wants_retry(&p, &Method::POST, &error(Code::ConnectFailure)));
         assert!(!wants_retry(&p, &Method::POST, &error(Code::UpstreamReset)));
         assert!(wants_retry(&p, &Method::GET, &error(Code::UpstreamReset)));
-        assert!(!wants_retry(&p, &Method::GET, &error(Code::UpstreamTimeout)));
+        assert!(!wants_retry(
+            &p,
+            &Method::GET,
+            &error(Code::UpstreamTimeout)
+        ));
         assert!(!wants_retry(&p, &Method::GET, &error(Code::ClientGone)));
-        assert!(wants_retry(&RetryPolicy { non_idempotent: true, ..p }, &Method::POST, &reply(503)));
+        assert!(wants_retry(
+            &RetryPolicy {
+                non_idempotent: true,
+                ..p
+            },
+            &Method::POST,
+            &reply(503)
+        ));
     }
 
     #[test]

@@ -164,7 +164,9 @@ pub struct PoolSpec {
 
 impl Default for PoolSpec {
     fn default() -> PoolSpec {
-        PoolSpec { idle_per_target_max: limits::POOL_IDLE_MAX }
+        PoolSpec {
+            idle_per_target_max: limits::POOL_IDLE_MAX,
+        }
     }
 }
 

@@ -4,8 +4,8 @@
 //! moves the upstream's epoch, so every worker notices at its next pick.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use portway_balance::{Load, target_key};
 use portway_core::Mono;
@@ -45,6 +45,10 @@ pub struct Target {
     pub(crate) ejections: AtomicU32,
     /// Ejected until then.
     pub(crate) ejected_until: AtomicU64,
+    /// What the last active check found wrong; only the background and the operators' API look at it.
+    pub(crate) last_failure: Mutex<Option<Box<str>>>,
+    /// Whether an active check has been made.
+    pub(crate) checked: AtomicBool,
 }
 
 impl Target {
@@ -65,6 +69,8 @@ impl Target {
             recent: AtomicU64::new(0),
             ejections: AtomicU32::new(0),
             ejected_until: AtomicU64::new(0),
+            last_failure: Mutex::default(),
+            checked: AtomicBool::new(false),
         }
     }
 
@@ -85,6 +91,8 @@ impl Target {
             recent: copy(&self.recent),
             ejections: AtomicU32::new(self.ejections.load(Ordering::Relaxed)),
             ejected_until: copy(&self.ejected_until),
+            last_failure: Mutex::new(self.last_failure().map(Into::into)),
+            checked: AtomicBool::new(self.checked.load(Ordering::Relaxed)),
         }
     }
 
@@ -113,6 +121,16 @@ impl Target {
             self.fit_since.store(now.nanos(), Ordering::Relaxed);
         }
         before != after
+    }
+
+    /// What the last active check found wrong; `None` if nothing, or if there was none.
+    #[must_use]
+    pub fn last_failure(&self) -> Option<String> {
+        let last = self
+            .last_failure
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        last.as_deref().map(str::to_owned)
     }
 
     /// When it became fit; `None` if it always was.

@@ -124,7 +124,10 @@ impl Upstream {
             })
             .collect();
         let generation = old.generation + 1;
-        self.targets.store(Arc::new(TargetSet { generation, targets }));
+        self.targets.store(Arc::new(TargetSet {
+            generation,
+            targets,
+        }));
         self.bump();
     }
 

@@ -8,7 +8,9 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use portway_balance::{Balancer, Load, Outcome, TargetInfo, View, build, slow_start_weight, usable};
+use portway_balance::{
+    Balancer, Load, Outcome, TargetInfo, View, build, slow_start_weight, usable,
+};
 use portway_core::Mono;
 use portway_net::timer::Wheel;
 
@@ -65,13 +67,24 @@ impl WorkerUpstream {
             loads: Vec::new(),
             pools: Vec::new(),
         };
-        WorkerUpstream { shared, wheel, view: RefCell::new(view), ramp_at: Cell::new(Mono::NEVER) }
+        WorkerUpstream {
+            shared,
+            wheel,
+            view: RefCell::new(view),
+            ramp_at: Cell::new(Mono::NEVER),
+        }
     }
 
     /// The target for a try. `hash` is what hashing policies place by; `sticky` the key of the target
     /// that the client wants back to; `tried` are places that this exchange has tried.
     #[must_use]
-    pub fn pick(&self, hash: Option<u64>, sticky: Option<u64>, tried: &[u32], now: Mono) -> Option<Picked> {
+    pub fn pick(
+        &self,
+        hash: Option<u64>,
+        sticky: Option<u64>,
+        tried: &[u32],
+        now: Mono,
+    ) -> Option<Picked> {
         let mut view = self.view.borrow_mut();
         if view.epoch != Some(self.shared.epoch()) {
             self.derive(&mut view);
@@ -83,7 +96,13 @@ impl WorkerUpstream {
         let stuck = sticky
             .and_then(|key| view.set.targets.iter().position(|t| t.key == key))
             .filter(|i| view.usable.contains(&(*i as u32)) && !tried.contains(&(*i as u32)));
-        let seen = View { usable: &view.usable, weights: &view.weights, loads: &view.loads, tried, now };
+        let seen = View {
+            usable: &view.usable,
+            weights: &view.weights,
+            loads: &view.loads,
+            tried,
+            now,
+        };
         let index = stuck.or_else(|| view.balancer.pick(&seen, hash))?;
         Some(Picked {
             index: index as u32,
@@ -126,17 +145,33 @@ impl WorkerUpstream {
             self.take_set(view, set);
         }
         let fit: Vec<bool> = view.set.targets.iter().map(|t| t.is_fit()).collect();
-        usable(&fit, self.shared.spec.balance.panic_threshold_percent, &mut view.usable);
+        usable(
+            &fit,
+            self.shared.spec.balance.panic_threshold_percent,
+            &mut view.usable,
+        );
         self.weigh(view, self.wheel.now());
     }
 
     fn take_set(&self, view: &mut WorkerView, set: Arc<TargetSet>) {
         let spec = &self.shared.spec;
-        let infos: Vec<_> =
-            set.targets.iter().map(|t| TargetInfo { key: t.key, weight: t.weight }).collect();
+        let infos: Vec<_> = set
+            .targets
+            .iter()
+            .map(|t| TargetInfo {
+                key: t.key,
+                weight: t.weight,
+            })
+            .collect();
         view.balancer.set_targets(&infos);
         view.loads = set.targets.iter().map(|t| Arc::clone(&t.load)).collect();
-        let mut old: Vec<_> = view.set.targets.iter().map(|t| t.addr).zip(view.pools.drain(..)).collect();
+        let mut old: Vec<_> = view
+            .set
+            .targets
+            .iter()
+            .map(|t| t.addr)
+            .zip(view.pools.drain(..))
+            .collect();
         view.pools = set
             .targets
             .iter()
@@ -156,8 +191,13 @@ impl WorkerUpstream {
         for target in &view.set.targets {
             let since = target.fit_since().map_or(Duration::MAX, |at| now.since(at));
             ramping |= since < window;
-            view.weights.push(slow_start_weight(target.weight, since, window));
+            view.weights
+                .push(slow_start_weight(target.weight, since, window));
         }
-        self.ramp_at.set(if ramping { now + RAMP_STEP } else { Mono::NEVER });
+        self.ramp_at.set(if ramping {
+            now + RAMP_STEP
+        } else {
+            Mono::NEVER
+        });
     }
 }

@@ -58,7 +58,9 @@ impl Chunks {
                     if input.is_empty() {
                         return Ok(Chunk::More);
                     }
-                    let take = usize::try_from(*left).unwrap_or(usize::MAX).min(input.len());
+                    let take = usize::try_from(*left)
+                        .unwrap_or(usize::MAX)
+                        .min(input.len());
                     *left -= take as u64;
                     if *left == 0 {
                         self.at = At::DataEnd;
@@ -122,7 +124,10 @@ fn size_line(input: &[u8]) -> Result<Option<(u64, usize)>, &'static str> {
 
 /// Empty, or `;` and visible characters, spaces and tabs.
 fn extension_is_harmless(extension: &[u8]) -> bool {
-    let start = extension.iter().take_while(|b| **b == b' ' || **b == b'\t').count();
+    let start = extension
+        .iter()
+        .take_while(|b| **b == b' ' || **b == b'\t')
+        .count();
     match extension.get(start) {
         None => start == 0,
         Some(b';') => extension.iter().all(|b| matches!(b, b'\t' | b' '..=b'~')),
@@ -136,7 +141,10 @@ fn trailers(input: &mut BytesMut) -> Result<Chunk, &'static str> {
         return Ok(Chunk::End(None));
     }
     let mut scanned = 0;
-    match parse::head_end(&input[..input.len().min(limits::TRAILER_BYTES_MAX)], &mut scanned)? {
+    match parse::head_end(
+        &input[..input.len().min(limits::TRAILER_BYTES_MAX)],
+        &mut scanned,
+    )? {
         Some(end) => {
             let section = input.split_to(end).freeze();
             parse::trailers(&section).map(Chunk::End)
@@ -174,7 +182,8 @@ mod tests {
 
     #[test]
     fn reads_chunks_and_trailers() {
-        let (body, trailers) = read("5\r\nhello\r\nA\r\n0123456789\r\n0\r\nX-Sum: 1\r\n\r\n").unwrap();
+        let (body, trailers) =
+            read("5\r\nhello\r\nA\r\n0123456789\r\n0\r\nX-Sum: 1\r\n\r\n").unwrap();
         assert_eq!(body, "hello0123456789");
         assert_eq!(trailers.unwrap()["x-sum"], "1");
     }
@@ -214,7 +223,12 @@ mod tests {
 
     #[test]
     fn writes_sizes_in_hex() {
-        for (size, text) in [(1, "1\r\n"), (15, "f\r\n"), (16, "10\r\n"), (65_536, "10000\r\n")] {
+        for (size, text) in [
+            (1, "1\r\n"),
+            (15, "f\r\n"),
+            (16, "10\r\n"),
+            (65_536, "10000\r\n"),
+        ] {
             let mut out = Vec::new();
             write_size(&mut out, size);
             assert_eq!(out, text.as_bytes());

@@ -71,7 +71,8 @@ impl BufferPool {
 
     fn give(&self, buffers: Buffers) {
         let mut kept = self.0.borrow_mut();
-        if kept.len() < BufferPool::KEPT_MAX && buffers.out.capacity() <= BufferPool::OUT_BYTES_KEPT {
+        if kept.len() < BufferPool::KEPT_MAX && buffers.out.capacity() <= BufferPool::OUT_BYTES_KEPT
+        {
             kept.push(buffers);
         }
     }
@@ -341,7 +342,8 @@ impl State {
     }
 
     fn rest(&mut self) {
-        let idle = self.read.is_empty() && self.out.len() == self.out_written && self.data.is_empty();
+        let idle =
+            self.read.is_empty() && self.out.len() == self.out_written && self.data.is_empty();
         if self.has_buffers && idle {
             self.out.clear();
             self.out_written = 0;
@@ -355,7 +357,11 @@ impl State {
     }
 
     /// Reads once; 0 octets means that the peer closed.
-    pub(super) fn poll_fill(&mut self, cx: &mut Context<'_>, want: usize) -> Poll<io::Result<usize>> {
+    pub(super) fn poll_fill(
+        &mut self,
+        cx: &mut Context<'_>,
+        want: usize,
+    ) -> Poll<io::Result<usize>> {
         self.wake_buffers();
         let spare = self.read.capacity() - self.read.len();
         if spare < want.div_ceil(2) {
@@ -383,7 +389,11 @@ impl State {
                 ready!(stream.poll_write(cx, out))
             } else {
                 let end: &[u8] = if self.chunk_end { b"\r\n" } else { b"" };
-                let all = [IoSlice::new(out), IoSlice::new(&self.data), IoSlice::new(end)];
+                let all = [
+                    IoSlice::new(out),
+                    IoSlice::new(&self.data),
+                    IoSlice::new(end),
+                ];
                 ready!(stream.poll_write_vectored(cx, &all))
             };
             match written {
@@ -419,7 +429,9 @@ impl State {
     pub(super) fn broken(&self, source: Option<io::Error>) -> ProxyError {
         let error = match self.role {
             Role::Client => ProxyError::new(Code::ClientGone, "the client closed the connection"),
-            Role::Target => ProxyError::new(Code::UpstreamReset, "the target closed the connection"),
+            Role::Target => {
+                ProxyError::new(Code::UpstreamReset, "the target closed the connection")
+            }
         };
         match source {
             Some(source) => error.with_source(source),

@@ -38,14 +38,22 @@ impl Incoming {
     /// The body of the message whose head was read from `conn`.
     #[must_use]
     pub fn new(conn: Conn) -> Incoming {
-        Incoming { conn, pump: None, home: None }
+        Incoming {
+            conn,
+            pump: None,
+            home: None,
+        }
     }
 
     /// A reply's body: goes on sending the request's rest while it is read, and brings the connection
     /// home at its end.
     #[must_use]
     pub fn of_reply(conn: Conn, pump: Option<Box<Pump>>, home: Rc<dyn Home>) -> Incoming {
-        Incoming { conn, pump, home: Some(home) }
+        Incoming {
+            conn,
+            pump,
+            home: Some(home),
+        }
     }
 
     /// The next frame; `None` at the end.
@@ -223,7 +231,10 @@ impl State {
                 Ok(Some(self.read.split_to(end).freeze()))
             }
             Ok(None) if self.read.len() <= bytes_max => Ok(None),
-            Ok(_) => Err(ProxyError::new(Code::HeadersTooLarge, "the head is over the limit")),
+            Ok(_) => Err(ProxyError::new(
+                Code::HeadersTooLarge,
+                "the head is over the limit",
+            )),
             Err(detail) => Err(self.malformed(detail)),
         }
     }
@@ -235,7 +246,10 @@ impl State {
             return ProxyError::new(Code::UriTooLong, "the request line is over the limit");
         }
         if self.read.starts_with(&[0x16, 0x03]) {
-            return ProxyError::new(Code::BadRequest, "this is a TLS handshake on a plain HTTP port");
+            return ProxyError::new(
+                Code::BadRequest,
+                "this is a TLS handshake on a plain HTTP port",
+            );
         }
         error
     }
@@ -246,7 +260,9 @@ impl State {
             Decoder::Done => return Ok(Some(None)),
             Decoder::Length(_) | Decoder::Close if self.read.is_empty() => return Ok(None),
             Decoder::Length(left) => {
-                let take = usize::try_from(*left).unwrap_or(usize::MAX).min(self.read.len());
+                let take = usize::try_from(*left)
+                    .unwrap_or(usize::MAX)
+                    .min(self.read.len());
                 *left -= take as u64;
                 if *left == 0 {
                     self.decoder = Decoder::Done;
@@ -270,7 +286,10 @@ impl State {
         if let Frame::Data(data) = &frame {
             self.body_bytes += data.len() as u64;
             if self.body_bytes_max != 0 && self.body_bytes > self.body_bytes_max {
-                return Err(ProxyError::new(Code::PayloadTooLarge, "the request body is over the limit"));
+                return Err(ProxyError::new(
+                    Code::PayloadTooLarge,
+                    "the request body is over the limit",
+                ));
             }
         }
         Ok(Some(Some(frame)))

@@ -107,8 +107,13 @@ pub fn request_head(
         Err(error) => return Err(refusal(error, head)),
     }
     let method = parsed.method.unwrap_or_default();
-    request.method = Method::from_bytes(method.as_bytes()).map_err(|_| bad("the method is not a token"))?;
-    request.version = if parsed.version == Some(1) { Version::HTTP_11 } else { Version::HTTP_10 };
+    request.method =
+        Method::from_bytes(method.as_bytes()).map_err(|_| bad("the method is not a token"))?;
+    request.version = if parsed.version == Some(1) {
+        Version::HTTP_11
+    } else {
+        Version::HTTP_10
+    };
 
     let mut fields = Fields::default();
     for header in parsed.headers.iter() {
@@ -125,7 +130,11 @@ pub fn request_head(
         framing,
         persistent: !fields.connection.close && (http11 || fields.connection.keep_alive),
         expects_continue: fields.expects_continue && http11 && framing != Framing::None,
-        upgrade: if fields.connection.upgrade { fields.upgrade } else { None },
+        upgrade: if fields.connection.upgrade {
+            fields.upgrade
+        } else {
+            None
+        },
     })
 }
 
@@ -151,12 +160,15 @@ impl<'h> Fields<'h> {
         let name = header.name.as_bytes();
         match fields::classify(name) {
             FieldKind::EndToEnd => append(head, header, headers),
-            FieldKind::Forwarded | FieldKind::Internal if keep_forwarded => append(head, header, headers),
+            FieldKind::Forwarded | FieldKind::Internal if keep_forwarded => {
+                append(head, header, headers)
+            }
             FieldKind::Forwarded | FieldKind::Internal | FieldKind::Alias => Ok(()),
             FieldKind::HopByHop | FieldKind::Te => Ok(()),
-            FieldKind::Host if self.host.is_some() => {
-                Err(ProxyError::new(Code::BadHost, "there is more than one Host field"))
-            }
+            FieldKind::Host if self.host.is_some() => Err(ProxyError::new(
+                Code::BadHost,
+                "there is more than one Host field",
+            )),
             FieldKind::Host => {
                 self.host = Some(header.value);
                 Ok(())
@@ -176,9 +188,10 @@ impl<'h> Fields<'h> {
                 self.expects_continue = true;
                 Ok(())
             }
-            FieldKind::Expect => {
-                Err(ProxyError::new(Code::ExpectationFailed, "only `100-continue` is understood"))
-            }
+            FieldKind::Expect => Err(ProxyError::new(
+                Code::ExpectationFailed,
+                "only `100-continue` is understood",
+            )),
         }
     }
 }
@@ -202,17 +215,26 @@ fn read_target(
     request: &mut Request,
 ) -> Result<(), ProxyError> {
     if target.len() > limits.target_bytes_max {
-        return Err(ProxyError::new(Code::UriTooLong, "the request target is over the limit"));
+        return Err(ProxyError::new(
+            Code::UriTooLong,
+            "the request target is over the limit",
+        ));
     }
     match host {
         Some(host) => request.port = parse_authority(host, &mut request.host)?,
         None if request.version == Version::HTTP_11 => {
-            return Err(ProxyError::new(Code::BadHost, "HTTP/1.1 needs a Host field"));
+            return Err(ProxyError::new(
+                Code::BadHost,
+                "HTTP/1.1 needs a Host field",
+            ));
         }
         None => {}
     }
     if request.method == Method::CONNECT {
-        return Err(ProxyError::new(Code::NotImplemented, "CONNECT is not offered"));
+        return Err(ProxyError::new(
+            Code::NotImplemented,
+            "CONNECT is not offered",
+        ));
     }
     if target.first() == Some(&b'/') {
         request.form = Form::Origin;
@@ -227,12 +249,18 @@ fn read_target(
         return Err(bad("the request target is neither a path nor an http URL"));
     };
     request.form = Form::Absolute;
-    let authority = rest.iter().position(|b| matches!(b, b'/' | b'?')).unwrap_or(rest.len());
+    let authority = rest
+        .iter()
+        .position(|b| matches!(b, b'/' | b'?'))
+        .unwrap_or(rest.len());
     let (authority, path) = rest.split_at(authority);
     let mut named = String::new();
     let port = parse_authority(authority, &mut named)?;
     if host.is_some() && (named != request.host || port != request.port) {
-        return Err(ProxyError::new(Code::BadHost, "the target's host and the Host field disagree"));
+        return Err(ProxyError::new(
+            Code::BadHost,
+            "the target's host and the Host field disagree",
+        ));
     }
     request.host = named;
     request.port = port;
@@ -247,7 +275,11 @@ fn read_target(
 fn absolute(target: &[u8]) -> Option<&[u8]> {
     [&b"http://"[..], b"https://"]
         .into_iter()
-        .find(|scheme| target.get(..scheme.len()).is_some_and(|t| t.eq_ignore_ascii_case(scheme)))
+        .find(|scheme| {
+            target
+                .get(..scheme.len())
+                .is_some_and(|t| t.eq_ignore_ascii_case(scheme))
+        })
         .map(|scheme| &target[scheme.len()..])
 }
 
@@ -269,12 +301,18 @@ fn read_query(query: Option<&[u8]>, request: &mut Request) -> Result<(), ProxyEr
             request.query = Some(text.to_owned());
             Ok(())
         }
-        _ => Err(bad("the query has a character that must be percent-encoded")),
+        _ => Err(bad(
+            "the query has a character that must be percent-encoded",
+        )),
     }
 }
 
 /// Reads a complete reply head (with its empty line).
-pub fn reply_head(head: &Bytes, head_request: bool, mut headers: HeaderMap) -> Result<ReplyHead, ProxyError> {
+pub fn reply_head(
+    head: &Bytes,
+    head_request: bool,
+    mut headers: HeaderMap,
+) -> Result<ReplyHead, ProxyError> {
     let mut storage = [const { MaybeUninit::<Header<'_>>::uninit() }; FIELDS_HARD_MAX];
     let mut parsed = httparse::Response::new(&mut []);
     let config = httparse::ParserConfig::default();
@@ -285,7 +323,11 @@ pub fn reply_head(head: &Bytes, head_request: bool, mut headers: HeaderMap) -> R
     }
     let status = StatusCode::from_u16(parsed.code.unwrap_or_default())
         .map_err(|_| bad_reply("the status is out of range".into()))?;
-    let version = if parsed.version == Some(1) { Version::HTTP_11 } else { Version::HTTP_10 };
+    let version = if parsed.version == Some(1) {
+        Version::HTTP_11
+    } else {
+        Version::HTTP_10
+    };
     let mut framing = FramingScan::default();
     let mut connection = ConnectionOptions::default();
     let mut connection_values: Vec<&[u8]> = Vec::new();
@@ -293,7 +335,9 @@ pub fn reply_head(head: &Bytes, head_request: bool, mut headers: HeaderMap) -> R
         match fields::classify(header.name.as_bytes()) {
             FieldKind::HopByHop | FieldKind::Te | FieldKind::Upgrade => {}
             FieldKind::ContentLength => framing.content_length(header.value).map_err(as_reply)?,
-            FieldKind::TransferEncoding => framing.transfer_encoding(header.value).map_err(as_reply)?,
+            FieldKind::TransferEncoding => {
+                framing.transfer_encoding(header.value).map_err(as_reply)?
+            }
             FieldKind::Connection => {
                 connection.add(header.value);
                 connection_values.push(header.value);
@@ -319,7 +363,9 @@ pub fn reply_head(head: &Bytes, head_request: bool, mut headers: HeaderMap) -> R
 /// routed, authenticated or decoded are dropped (RFC 9110, section 6.5.1; CVE-2025-12642).
 pub(crate) fn trailers(section: &Bytes) -> Result<Option<HeaderMap>, &'static str> {
     let mut storage = [EMPTY_HEADER; limits::HEADERS_MAX];
-    let Ok(httparse::Status::Complete((_, parsed))) = httparse::parse_headers(section, &mut storage) else {
+    let Ok(httparse::Status::Complete((_, parsed))) =
+        httparse::parse_headers(section, &mut storage)
+    else {
         return Err("the trailer section is malformed");
     };
     let mut headers = HeaderMap::new();
@@ -327,7 +373,8 @@ pub(crate) fn trailers(section: &Bytes) -> Result<Option<HeaderMap>, &'static st
         if fields::classify(header.name.as_bytes()) == FieldKind::EndToEnd
             && !is_forbidden_in_trailers(header.name)
         {
-            append(section, header, &mut headers).map_err(|_| "the trailer section is malformed")?;
+            append(section, header, &mut headers)
+                .map_err(|_| "the trailer section is malformed")?;
         }
     }
     Ok((!headers.is_empty()).then_some(headers))
@@ -336,8 +383,20 @@ pub(crate) fn trailers(section: &Bytes) -> Result<Option<HeaderMap>, &'static st
 /// End-to-end fields that must come before the content they are about (RFC 9110, section 6.5.1).
 fn is_forbidden_in_trailers(name: &str) -> bool {
     const FORBIDDEN: [&str; 14] = [
-        "age", "authorization", "cache-control", "content-encoding", "content-range", "content-type",
-        "cookie", "date", "expires", "location", "range", "set-cookie", "vary", "www-authenticate",
+        "age",
+        "authorization",
+        "cache-control",
+        "content-encoding",
+        "content-range",
+        "content-type",
+        "cookie",
+        "date",
+        "expires",
+        "location",
+        "range",
+        "set-cookie",
+        "vary",
+        "www-authenticate",
     ];
     FORBIDDEN.iter().any(|f| name.eq_ignore_ascii_case(f))
 }
@@ -357,12 +416,14 @@ fn as_reply(error: ProxyError) -> ProxyError {
 
 fn refusal(error: httparse::Error, head: &[u8]) -> ProxyError {
     match error {
-        httparse::Error::TooManyHeaders => {
-            ProxyError::new(Code::HeadersTooLarge, "there are more header fields than the limit")
-        }
-        httparse::Error::Version if names_other_version(head) => {
-            ProxyError::new(Code::UnsupportedVersion, "only HTTP/1.0 and HTTP/1.1 are spoken here")
-        }
+        httparse::Error::TooManyHeaders => ProxyError::new(
+            Code::HeadersTooLarge,
+            "there are more header fields than the limit",
+        ),
+        httparse::Error::Version if names_other_version(head) => ProxyError::new(
+            Code::UnsupportedVersion,
+            "only HTTP/1.0 and HTTP/1.1 are spoken here",
+        ),
         httparse::Error::Version => bad("the HTTP version is malformed"),
         httparse::Error::HeaderName => bad("a header name has an invalid character"),
         httparse::Error::HeaderValue => bad("a header value has an invalid character"),
@@ -374,7 +435,10 @@ fn refusal(error: httparse::Error, head: &[u8]) -> ProxyError {
 
 /// Whether the request line ends in a well-formed `HTTP/d.d`.
 fn names_other_version(head: &[u8]) -> bool {
-    let line = head.split(|b| *b == b'\r').find(|line| !line.is_empty()).unwrap_or_default();
+    let line = head
+        .split(|b| *b == b'\r')
+        .find(|line| !line.is_empty())
+        .unwrap_or_default();
     let version = line.rsplit(|b| *b == b' ').next().unwrap_or_default();
     matches!(version, [b'H', b'T', b'T', b'P', b'/', major, b'.', minor]
         if major.is_ascii_digit() && minor.is_ascii_digit())

@@ -85,7 +85,11 @@ impl Pump {
 
     fn poll_flush(&self, cx: &mut Context<'_>) -> Poll<Result<(), ProxyError>> {
         self.conn.poll_flush(cx).map_err(|error| {
-            ProxyError::new(Code::UpstreamReset, "the target stopped reading the request").with_source(error)
+            ProxyError::new(
+                Code::UpstreamReset,
+                "the target stopped reading the request",
+            )
+            .with_source(error)
         })
     }
 
@@ -135,7 +139,8 @@ impl Pump {
     fn end(&mut self) {
         self.ended = true;
         if self.framing == Framing::Chunked {
-            self.conn.queue(|out| serialize::last_chunk(out, self.trailers.as_ref()));
+            self.conn
+                .queue(|out| serialize::last_chunk(out, self.trailers.as_ref()));
         }
     }
 
@@ -148,7 +153,10 @@ impl Pump {
         if self.ended && self.trailers.is_some() {
             return None; // trailers are not kept
         }
-        Some(Unsent { replay, rest: self.body })
+        Some(Unsent {
+            replay,
+            rest: self.body,
+        })
     }
 
     /// Whether all of the request has been handed to the socket.

@@ -28,7 +28,11 @@ pub fn request_head(out: &mut Vec<u8>, exchange: &Exchange, host: &[u8], framing
     let request = &exchange.request;
     out.extend_from_slice(request.method.as_str().as_bytes());
     out.push(b' ');
-    let path = if exchange.target_path.is_empty() { &request.path } else { &exchange.target_path };
+    let path = if exchange.target_path.is_empty() {
+        &request.path
+    } else {
+        &exchange.target_path
+    };
     out.extend_from_slice(path.as_bytes());
     if let Some(query) = &request.query {
         out.push(b'?');
@@ -92,11 +96,19 @@ pub fn reply_framing(reply: &Reply, method: &Method, protocol: Protocol) -> Fram
 /// Statuses without a body (RFC 9110, section 6.4.1).
 #[must_use]
 pub fn is_bodiless(status: StatusCode) -> bool {
-    status.is_informational() || status == StatusCode::NO_CONTENT || status == StatusCode::NOT_MODIFIED
+    status.is_informational()
+        || status == StatusCode::NO_CONTENT
+        || status == StatusCode::NOT_MODIFIED
 }
 
 /// Appends a reply's head for a client.
-pub fn reply_head(out: &mut Vec<u8>, reply: &Reply, framing: Framing, persistence: Persistence, date: &DateCache) {
+pub fn reply_head(
+    out: &mut Vec<u8>,
+    reply: &Reply,
+    framing: Framing,
+    persistence: Persistence,
+    date: &DateCache,
+) {
     status_line(out, reply.status);
     for (name, value) in &reply.headers {
         field(out, name, value.as_bytes());
@@ -177,7 +189,10 @@ impl DateCache {
     /// The date of this Unix second.
     #[must_use]
     pub fn new(second: u64) -> DateCache {
-        let mut cache = DateCache { second, text: [b' '; 29] };
+        let mut cache = DateCache {
+            second,
+            text: [b' '; 29],
+        };
         cache.format();
         cache
     }
@@ -191,7 +206,9 @@ impl DateCache {
     }
 
     fn format(&mut self) {
-        let date = httpdate::HttpDate::from(std::time::UNIX_EPOCH + std::time::Duration::from_secs(self.second));
+        let date = httpdate::HttpDate::from(
+            std::time::UNIX_EPOCH + std::time::Duration::from_secs(self.second),
+        );
         let text = date.to_string();
         if text.len() == self.text.len() {
             self.text.copy_from_slice(text.as_bytes());

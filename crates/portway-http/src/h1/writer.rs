@@ -31,11 +31,22 @@ impl ReplyWriter {
     #[must_use]
     pub fn new(framing: Framing) -> ReplyWriter {
         let ended = framing == Framing::None;
-        ReplyWriter { framing, bytes: 0, ended, unflushed: ended, waits_for_client: false }
+        ReplyWriter {
+            framing,
+            bytes: 0,
+            ended,
+            unflushed: ended,
+            waits_for_client: false,
+        }
     }
 
     /// Ready when all is written, or when it never will be.
-    pub fn poll(&mut self, cx: &mut Context<'_>, conn: &Conn, body: &mut Body) -> Poll<Result<(), ProxyError>> {
+    pub fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        conn: &Conn,
+        body: &mut Body,
+    ) -> Poll<Result<(), ProxyError>> {
         loop {
             if self.unflushed {
                 ready!(self.poll_flush(cx, conn))?;
@@ -78,7 +89,8 @@ impl ReplyWriter {
         let flushed = conn.poll_flush(cx);
         self.waits_for_client = flushed.is_pending();
         flushed.map_err(|error| {
-            ProxyError::new(Code::ClientGone, "the client stopped reading the reply").with_source(error)
+            ProxyError::new(Code::ClientGone, "the client stopped reading the reply")
+                .with_source(error)
         })
     }
 

@@ -7,7 +7,8 @@ use portway_config::document::FilterEntry;
 use portway_core::Diagnostics;
 use portway_core::diagnostic::nearest;
 use portway_filter::{
-    BreakerPolicy, Built, Chain, Compile, Entry, FilterKind, LogSpec, MetricsPolicy, RetryPolicy, Scope,
+    BreakerPolicy, Built, Chain, Compile, Entry, FilterKind, LogSpec, MetricsPolicy, RetryPolicy,
+    Scope,
 };
 
 use super::Compiler;
@@ -33,7 +34,11 @@ pub(super) struct Globals {
 }
 
 /// Compiles the global filters.
-pub(super) fn globals(compiler: &Compiler<'_>, entries: &[FilterEntry], problems: &mut Diagnostics) -> Globals {
+pub(super) fn globals(
+    compiler: &Compiler<'_>,
+    entries: &[FilterEntry],
+    problems: &mut Diagnostics,
+) -> Globals {
     let compiled = compile_list(compiler, entries, None, problems);
     Globals {
         log: compiled.log.clone(),
@@ -67,14 +72,24 @@ pub(super) fn of_route(
 ) -> RouteFilters {
     let own = compile_list(compiler, entries, Some(route), problems);
     let global = &globals.compiled;
-    let replaced = |name: &str| own.off.contains(&name) || own.entries.iter().any(|e| e.name == name);
+    let replaced =
+        |name: &str| own.off.contains(&name) || own.entries.iter().any(|e| e.name == name);
     let kept = global.entries.iter().filter(|e| !replaced(e.name)).cloned();
     let unless_off = |name: &str| !own.off.contains(&name);
     RouteFilters {
         chain: Chain::new(kept.chain(own.entries.iter().cloned()).collect()),
-        retry: own.retry.or_else(|| global.retry.clone().filter(|_| unless_off("retry"))),
-        breaker: own.breaker.or_else(|| global.breaker.clone().filter(|_| unless_off("circuit_breaker"))),
-        log: own.log.or_else(|| globals.log.clone().filter(|_| unless_off("logging"))),
+        retry: own
+            .retry
+            .or_else(|| global.retry.clone().filter(|_| unless_off("retry"))),
+        breaker: own.breaker.or_else(|| {
+            global
+                .breaker
+                .clone()
+                .filter(|_| unless_off("circuit_breaker"))
+        }),
+        log: own
+            .log
+            .or_else(|| globals.log.clone().filter(|_| unless_off("logging"))),
     }
 }
 
@@ -86,12 +101,18 @@ fn compile_list(
 ) -> Compiled {
     let mut compiled = Compiled::default();
     for entry in entries {
-        let Some(kind) = find_kind(compiler.kinds, entry, problems) else { continue };
+        let Some(kind) = find_kind(compiler.kinds, entry, problems) else {
+            continue;
+        };
         if entry.is_off() {
             compiled.off.push(kind.name);
             continue;
         }
-        let scope = if route.is_some() { Scope::Route } else { Scope::Global };
+        let scope = if route.is_some() {
+            Scope::Route
+        } else {
+            Scope::Global
+        };
         if !kind.scopes.is_empty() && !kind.scopes.contains(&scope) {
             let (here, there) = match scope {
                 Scope::Route => ("a route's filters", "global_filters"),
@@ -104,7 +125,13 @@ fn compile_list(
             );
             continue;
         }
-        let mut cx = Compile { diagnostics: problems, scope, route, span: entry.name.span(), clock: compiler.clock };
+        let mut cx = Compile {
+            diagnostics: problems,
+            scope,
+            route,
+            span: entry.name.span(),
+            clock: compiler.clock,
+        };
         match (kind.compile)(&entry.body, &mut cx) {
             Some(built) => compiled.add(kind, entry, route, built),
             None => debug_assert!(problems.has_errors(), "{} failed without a word", kind.name),
@@ -119,7 +146,12 @@ impl Compiled {
             Built::Filter(filter) => {
                 let nth = self.entries.iter().filter(|e| e.name == kind.name).count();
                 let fingerprint = fingerprint(kind.name, entry, route, nth);
-                self.entries.push(Entry { name: kind.name, phase: kind.phase, fingerprint, filter: Arc::clone(&filter) });
+                self.entries.push(Entry {
+                    name: kind.name,
+                    phase: kind.phase,
+                    fingerprint,
+                    filter: Arc::clone(&filter),
+                });
             }
             Built::Retry(policy) => self.retry = Some(policy),
             Built::Breaker(policy) => self.breaker = Some(policy),
@@ -137,7 +169,11 @@ fn fingerprint(name: &str, entry: &FilterEntry, route: Option<&str>, nth: usize)
     hasher.finish()
 }
 
-fn find_kind<'k>(kinds: &'k [FilterKind], entry: &FilterEntry, problems: &mut Diagnostics) -> Option<&'k FilterKind> {
+fn find_kind<'k>(
+    kinds: &'k [FilterKind],
+    entry: &FilterEntry,
+    problems: &mut Diagnostics,
+) -> Option<&'k FilterKind> {
     let name = entry.name.as_str();
     let found = kinds.iter().find(|kind| kind.name == name);
     if found.is_none() {

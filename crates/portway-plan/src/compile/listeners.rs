@@ -18,7 +18,10 @@ use crate::plan::{ClientTimeouts, Exposed, ListenerPlan};
 const HEAD_BYTES_MIN: usize = 1024;
 
 /// The listeners and their ids by name.
-pub(super) fn listeners(document: &Document, problems: &mut Diagnostics) -> (Vec<ListenerPlan>, Names<ListenerId>) {
+pub(super) fn listeners(
+    document: &Document,
+    problems: &mut Diagnostics,
+) -> (Vec<ListenerPlan>, Names<ListenerId>) {
     let mut names = Names::new("listener");
     let mut bound: HashMap<SocketAddr, &Listener> = HashMap::new();
     let mut plans = Vec::new();
@@ -29,13 +32,19 @@ pub(super) fn listeners(document: &Document, problems: &mut Diagnostics) -> (Vec
         if let Some(other) = bound.get(&bind).filter(|_| bind.port() != 0) {
             problems.error(
                 listener.bind.span(),
-                format!("{bind} is already the address of listener `{}`", *other.name),
+                format!(
+                    "{bind} is already the address of listener `{}`",
+                    *other.name
+                ),
                 "give each listener an address of its own",
             );
         } else if let Some(other) = bound.values().find(|o| covers(bind, o.bind.value())) {
             problems.error(
                 listener.bind.span(),
-                format!("{bind} overlaps with {} of listener `{}`", *other.bind, *other.name),
+                format!(
+                    "{bind} overlaps with {} of listener `{}`",
+                    *other.bind, *other.name
+                ),
                 "use different ports, or give both listeners the address of one interface",
             );
         }
@@ -51,7 +60,11 @@ fn covers(a: SocketAddr, b: SocketAddr) -> bool {
     a.port() == b.port() && a.port() != 0 && a != b && (wild(a.ip()) || wild(b.ip()))
 }
 
-fn listener_plan(listener: &Listener, process: &Process, problems: &mut Diagnostics) -> ListenerPlan {
+fn listener_plan(
+    listener: &Listener,
+    process: &Process,
+    problems: &mut Diagnostics,
+) -> ListenerPlan {
     let http = &listener.http;
     let head_bytes_max = http.max_header_bytes.len();
     if head_bytes_max < HEAD_BYTES_MIN {
@@ -70,10 +83,20 @@ fn listener_plan(listener: &Listener, process: &Process, problems: &mut Diagnost
         );
     }
     if listener.max_connections.value() == 0 {
-        problems.error(listener.max_connections.span(), "0 would refuse every connection", "set at least 1");
+        problems.error(
+            listener.max_connections.span(),
+            "0 would refuse every connection",
+            "set at least 1",
+        );
     }
     let exposes = |page| listener.expose.iter().any(|e| e.value() == page);
-    let exposed = |page| if exposes(page) { Exposed::Yes } else { Exposed::No };
+    let exposed = |page| {
+        if exposes(page) {
+            Exposed::Yes
+        } else {
+            Exposed::No
+        }
+    };
     ListenerPlan {
         name: Arc::from(listener.name.as_str()),
         bind: listener.bind.value(),

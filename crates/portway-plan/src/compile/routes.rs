@@ -12,7 +12,9 @@ use portway_route::{BuildProblem, HostPattern, PathPattern, RouteSpec, RouteTabl
 use super::filters::{Globals, of_route};
 use super::upstreams::{hash_on, positive};
 use super::{Compiler, Names as Known};
-use crate::plan::{Action, Mirror, Redirect, Respond, Rewrite, RoutePlan, RouteTimeouts, Split, StaticFiles};
+use crate::plan::{
+    Action, Mirror, Redirect, Respond, Rewrite, RoutePlan, RouteTimeouts, Split, StaticFiles,
+};
 
 /// What routes refer to.
 pub(super) struct Names<'a> {
@@ -37,7 +39,11 @@ pub(super) fn routes(
     for (index, route) in names.document.routes.iter().enumerate() {
         seen.add(&route.name, (), problems);
         if *route.name == *RESERVED_NAME {
-            problems.error(route.name.span(), "`-` stands for \"no route\" in metrics", "choose another name");
+            problems.error(
+                route.name.span(),
+                "`-` stands for \"no route\" in metrics",
+                "choose another name",
+            );
         }
         let filters = of_route(compiler, globals, &route.filters, &route.name, problems);
         let name: Arc<str> = Arc::from(route.name.as_str());
@@ -67,10 +73,20 @@ pub(super) fn routes(
 fn spec(route: &Route, name: Arc<str>, names: &Names<'_>, problems: &mut Diagnostics) -> RouteSpec {
     RouteSpec {
         name,
-        hosts: parse_all(&route.hosts, HostPattern::parse, "use api.example.com or *.example.com", problems),
+        hosts: parse_all(
+            &route.hosts,
+            HostPattern::parse,
+            "use api.example.com or *.example.com",
+            problems,
+        ),
         listeners: (!route.listeners.is_empty()).then(|| listeners(route, names, problems)),
         path: path(route, problems),
-        methods: parse_all(&route.methods, method, "use GET, POST and the like, in capitals", problems),
+        methods: parse_all(
+            &route.methods,
+            method,
+            "use GET, POST and the like, in capitals",
+            problems,
+        ),
         headers: headers(&route.headers, problems),
         query: conditions(&route.query, problems),
         cookies: conditions(&route.cookies, problems),
@@ -98,7 +114,10 @@ fn method(name: &str) -> Result<Method, String> {
     let wrong_case = name.bytes().any(|b| b.is_ascii_lowercase());
     match Method::from_bytes(name.as_bytes()) {
         Ok(method) if !wrong_case => Ok(method),
-        Ok(_) => Err(format!("methods are case-sensitive: `{name}` is not `{}`", name.to_ascii_uppercase())),
+        Ok(_) => Err(format!(
+            "methods are case-sensitive: `{name}` is not `{}`",
+            name.to_ascii_uppercase()
+        )),
         Err(_) => Err(format!("`{name}` is not a method")),
     }
 }
@@ -111,7 +130,10 @@ fn listeners(route: &Route, names: &Names<'_>, problems: &mut Diagnostics) -> Ve
             Some(id) => ids.push(id),
             None if named.nameless || named.broken_listeners.contains(name.as_str()) => {}
             None => {
-                let what = format!("route `{}` names the unknown listener `{}`", *route.name, **name);
+                let what = format!(
+                    "route `{}` names the unknown listener `{}`",
+                    *route.name, **name
+                );
                 problems.error(name.span(), what, names.listeners.hint(name));
             }
         }
@@ -149,7 +171,10 @@ fn in_words(keys: &[&str]) -> String {
     }
 }
 
-fn headers(table: &Table<Spanned<Wanted>>, problems: &mut Diagnostics) -> Vec<(HeaderName, ValueMatch)> {
+fn headers(
+    table: &Table<Spanned<Wanted>>,
+    problems: &mut Diagnostics,
+) -> Vec<(HeaderName, ValueMatch)> {
     let mut list = Vec::new();
     for (name, wanted) in &table.0 {
         match HeaderName::from_bytes(name.as_bytes()) {
@@ -164,7 +189,10 @@ fn headers(table: &Table<Spanned<Wanted>>, problems: &mut Diagnostics) -> Vec<(H
     list
 }
 
-fn conditions(table: &Table<Spanned<Wanted>>, problems: &mut Diagnostics) -> Vec<(String, ValueMatch)> {
+fn conditions(
+    table: &Table<Spanned<Wanted>>,
+    problems: &mut Diagnostics,
+) -> Vec<(String, ValueMatch)> {
     let named = |(name, wanted): &(Spanned<String>, Spanned<Wanted>)| {
         value_match(wanted, problems).map(|value| (name.to_string(), value))
     };
@@ -202,8 +230,16 @@ fn action(index: usize, route: &Route, names: &Names<'_>, problems: &mut Diagnos
         return BROKEN;
     }
     let sticks = matches!(usable.first(), Some(document::Action::Split(_)));
-    if let Some(sticky) = route.sticky_by.as_ref().filter(|_| !sticks && !usable.is_empty()) {
-        problems.warn(sticky.span(), "`sticky_by` does nothing without `split`", "remove it, or split the route");
+    if let Some(sticky) = route
+        .sticky_by
+        .as_ref()
+        .filter(|_| !sticks && !usable.is_empty())
+    {
+        problems.warn(
+            sticky.span(),
+            "`sticky_by` does nothing without `split`",
+            "remove it, or split the route",
+        );
     }
     match usable.first() {
         None => BROKEN,
@@ -215,9 +251,15 @@ fn action(index: usize, route: &Route, names: &Names<'_>, problems: &mut Diagnos
             at.map_or(BROKEN, |at| Action::Upstream(UpstreamId(at as u32)))
         }
         Some(document::Action::Split(shares)) => split(shares, route, names, problems),
-        Some(document::Action::Redirect(to)) => redirect(to, problems).map_or(BROKEN, Action::Redirect),
-        Some(document::Action::Respond(with)) => respond(with, problems).map_or(BROKEN, Action::Respond),
-        Some(document::Action::Static(files)) => Action::Static(static_files(files, route, problems)),
+        Some(document::Action::Redirect(to)) => {
+            redirect(to, problems).map_or(BROKEN, Action::Redirect)
+        }
+        Some(document::Action::Respond(with)) => {
+            respond(with, problems).map_or(BROKEN, Action::Respond)
+        }
+        Some(document::Action::Static(files)) => {
+            Action::Static(static_files(files, route, problems))
+        }
     }
 }
 
@@ -251,13 +293,22 @@ fn split(
     }
     if shares.complete && shares.iter().all(|s| s.weight.value() == 0) {
         let (what, hint) = if shares.is_empty() {
-            ("the split has no upstreams", "add at least two `{ upstream: …, weight: … }`")
+            (
+                "the split has no upstreams",
+                "add at least two `{ upstream: …, weight: … }`",
+            )
         } else {
-            ("all weights of the split are 0", "give at least one upstream a weight of 1 or more")
+            (
+                "all weights of the split are 0",
+                "give at least one upstream a weight of 1 or more",
+            )
         };
         problems.error(shares.span(), what, hint);
     }
-    Action::Split(Split { parts, sticky_by: route.sticky_by.as_ref().map(|on| hash_on(on, problems)) })
+    Action::Split(Split {
+        parts,
+        sticky_by: route.sticky_by.as_ref().map(|on| hash_on(on, problems)),
+    })
 }
 
 fn redirect(config: &document::Redirect, problems: &mut Diagnostics) -> Option<Redirect> {
@@ -281,7 +332,10 @@ fn redirect(config: &document::Redirect, problems: &mut Diagnostics) -> Option<R
         );
         return None;
     }
-    Some(Redirect { to: to.to_owned(), status: StatusCode::from_u16(status).ok()? })
+    Some(Redirect {
+        to: to.to_owned(),
+        status: StatusCode::from_u16(status).ok()?,
+    })
 }
 
 fn respond(config: &document::Respond, problems: &mut Diagnostics) -> Option<Respond> {
@@ -296,7 +350,10 @@ fn respond(config: &document::Respond, problems: &mut Diagnostics) -> Option<Res
     }
     let mut headers = HeaderMap::new();
     for (name, value) in &config.headers.0 {
-        match (HeaderName::from_bytes(name.as_bytes()), HeaderValue::from_str(value)) {
+        match (
+            HeaderName::from_bytes(name.as_bytes()),
+            HeaderValue::from_str(value),
+        ) {
             (Ok(name), Ok(value)) => {
                 headers.append(name, value);
             }
@@ -305,14 +362,26 @@ fn respond(config: &document::Respond, problems: &mut Diagnostics) -> Option<Res
                 format!("`{}` is not a header name", **name),
                 "use letters, digits and `-`",
             ),
-            (_, Err(_)) => problems.error(value.span(), "a header value has a control character", "remove it"),
+            (_, Err(_)) => problems.error(
+                value.span(),
+                "a header value has a control character",
+                "remove it",
+            ),
         }
     }
     let status = StatusCode::from_u16(status).ok()?;
-    Some(Respond { status, headers, body: bytes::Bytes::from(config.body.clone()) })
+    Some(Respond {
+        status,
+        headers,
+        body: bytes::Bytes::from(config.body.clone()),
+    })
 }
 
-fn static_files(config: &document::Static, route: &Route, problems: &mut Diagnostics) -> StaticFiles {
+fn static_files(
+    config: &document::Static,
+    route: &Route,
+    problems: &mut Diagnostics,
+) -> StaticFiles {
     if config.index.contains('/') {
         problems.error(
             config.index.span(),
@@ -323,21 +392,30 @@ fn static_files(config: &document::Static, route: &Route, problems: &mut Diagnos
     StaticFiles {
         root: config.root.as_str().into(),
         index: config.index.to_string(),
-        prefix: route.prefix.value().map(|p| p.to_string()).unwrap_or_default(),
+        prefix: route
+            .prefix
+            .value()
+            .map(|p| p.to_string())
+            .unwrap_or_default(),
     }
 }
 
 fn mirror(route: &Route, names: &Names<'_>, problems: &mut Diagnostics) -> Option<Mirror> {
     let config = route.mirror.as_ref()?;
     let upstream = find_upstream(&config.upstream, &route.name, names, problems)?;
-    Some(Mirror { upstream, share: config.percent.fraction() })
+    Some(Mirror {
+        upstream,
+        share: config.percent.fraction(),
+    })
 }
 
 fn rewrite(route: &Route, problems: &mut Diagnostics) -> Rewrite {
     let mut rewrite = Rewrite::default();
     if route.strip_prefix.value() {
         match route.prefix.value() {
-            Some(prefix) if !prefix.contains('{') => rewrite.strip_prefix = Some(prefix.to_string()),
+            Some(prefix) if !prefix.contains('{') => {
+                rewrite.strip_prefix = Some(prefix.to_string())
+            }
             Some(prefix) => problems.error(
                 prefix.span(),
                 "a prefix with a parameter cannot be stripped",
@@ -351,7 +429,9 @@ fn rewrite(route: &Route, problems: &mut Diagnostics) -> Rewrite {
             ),
         }
     }
-    let Some(config) = &route.rewrite else { return rewrite };
+    let Some(config) = &route.rewrite else {
+        return rewrite;
+    };
     if let Some(path) = &config.path {
         rewrite.path = path_rewrite(path, problems);
     }
@@ -372,7 +452,10 @@ fn rewrite(route: &Route, problems: &mut Diagnostics) -> Rewrite {
     rewrite
 }
 
-fn path_rewrite(text: &Spanned<String>, problems: &mut Diagnostics) -> Option<(regex::Regex, String)> {
+fn path_rewrite(
+    text: &Spanned<String>,
+    problems: &mut Diagnostics,
+) -> Option<(regex::Regex, String)> {
     let Some((pattern, replacement)) = text.split_once("=>") else {
         problems.error(
             text.span(),
@@ -381,22 +464,42 @@ fn path_rewrite(text: &Spanned<String>, problems: &mut Diagnostics) -> Option<(r
         );
         return None;
     };
-    match regex::RegexBuilder::new(pattern.trim()).size_limit(1 << 20).build() {
+    match regex::RegexBuilder::new(pattern.trim())
+        .size_limit(1 << 20)
+        .build()
+    {
         Ok(pattern) => Some((pattern, replacement.trim().to_owned())),
         Err(error) => {
             let reason = error.to_string();
-            let reason = reason.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned();
-            problems.error(text.span(), format!("the pattern does not compile: {reason}"), "check its brackets and escapes");
+            let reason = reason
+                .lines()
+                .last()
+                .unwrap_or_default()
+                .trim_start_matches("error: ")
+                .to_owned();
+            problems.error(
+                text.span(),
+                format!("the pattern does not compile: {reason}"),
+                "check its brackets and escapes",
+            );
             None
         }
     }
 }
 
 /// Says what the table could not be built from.
-pub(super) fn note_table_problems(document: &Document, wrong: &[BuildProblem], problems: &mut Diagnostics) {
+pub(super) fn note_table_problems(
+    document: &Document,
+    wrong: &[BuildProblem],
+    problems: &mut Diagnostics,
+) {
     for problem in wrong {
         if let Some(route) = document.routes.get(problem.route) {
-            problems.error(span_of(route, problem.field), problem.what.clone(), problem.hint.clone());
+            problems.error(
+                span_of(route, problem.field),
+                problem.what.clone(),
+                problem.hint.clone(),
+            );
         }
     }
 }
@@ -416,15 +519,22 @@ fn span_of<'r>(route: &'r Route, field: &str) -> &'r Span {
 /// Two routes that can never both match: the lower-ranked one is dead.
 pub(super) fn warn_of_shadows(document: &Document, table: &RouteTable, problems: &mut Diagnostics) {
     for shadow in table.shadowed() {
-        let (Some(route), Some(by)) =
-            (document.routes.get(shadow.route.index()), document.routes.get(shadow.by.index()))
-        else {
+        let (Some(route), Some(by)) = (
+            document.routes.get(shadow.route.index()),
+            document.routes.get(shadow.by.index()),
+        ) else {
             continue;
         };
         problems.warn(
             route.name.span(),
-            format!("route `{}` can never match: `{}` takes all its requests", *route.name, *by.name),
-            format!("{}; change its conditions or its priority, or remove it", shadow.why),
+            format!(
+                "route `{}` can never match: `{}` takes all its requests",
+                *route.name, *by.name
+            ),
+            format!(
+                "{}; change its conditions or its priority, or remove it",
+                shadow.why
+            ),
         );
     }
 }

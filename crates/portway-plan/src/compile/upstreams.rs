@@ -7,21 +7,25 @@ use std::time::Duration;
 use http::HeaderName;
 use portway_balance::PolicyKind;
 use portway_config::document::{
-    CheckType, CircuitBreaker, Discover, DnsRecord, Document, HashOn as HashOnConfig, HealthCheck, LoadBalance,
-    OutlierDetection, Policy, Target, Timeouts, Upstream,
+    CheckType, CircuitBreaker, Discover, DnsRecord, Document, HashOn as HashOnConfig, HealthCheck,
+    LoadBalance, OutlierDetection, Policy, Target, Timeouts, Upstream,
 };
 use portway_config::{Each, Spanned};
 use portway_core::{Diagnostics, Span, UpstreamId};
 use portway_discovery::source::{DnsSpec, FileSpec, NamedTarget, SourceSpec};
 use portway_filter::BreakerPolicy;
 use portway_upstream::spec::{
-    BalanceSpec, HashOn, HealthSpec, LimitSpec, OutlierSpec, PoolSpec, Probe, StickySpec, TimeoutSpec, UpstreamSpec,
+    BalanceSpec, HashOn, HealthSpec, LimitSpec, OutlierSpec, PoolSpec, Probe, StickySpec,
+    TimeoutSpec, UpstreamSpec,
 };
 
 use super::Names;
 
 /// The upstreams and their ids by name.
-pub(super) fn upstreams(document: &Document, problems: &mut Diagnostics) -> (Vec<UpstreamSpec>, Names<UpstreamId>) {
+pub(super) fn upstreams(
+    document: &Document,
+    problems: &mut Diagnostics,
+) -> (Vec<UpstreamSpec>, Names<UpstreamId>) {
     let mut names = Names::new("upstream");
     let mut specs = Vec::with_capacity(document.upstreams.len());
     for upstream in &document.upstreams {
@@ -37,8 +41,14 @@ fn upstream_spec(upstream: &Upstream, problems: &mut Diagnostics) -> UpstreamSpe
         name: Arc::from(upstream.name.as_str()),
         source: source(upstream, problems),
         balance: balance(&upstream.load_balance, problems),
-        health: upstream.health_check.as_ref().map(|check| health(check, problems)),
-        outlier: upstream.outlier_detection.as_ref().map(|o| outlier(o, problems)),
+        health: upstream
+            .health_check
+            .as_ref()
+            .map(|check| health(check, problems)),
+        outlier: upstream
+            .outlier_detection
+            .as_ref()
+            .map(|o| outlier(o, problems)),
         breaker: breaker.and_then(|b| breaker_policy(b, problems)),
         limits: breaker.map_or_else(LimitSpec::default, |b| LimitSpec {
             connections_max: b.max_connections,
@@ -46,7 +56,9 @@ fn upstream_spec(upstream: &Upstream, problems: &mut Diagnostics) -> UpstreamSpe
             requests_max: b.max_requests,
         }),
         timeouts: timeouts(&upstream.timeouts, problems),
-        pool: PoolSpec { idle_per_target_max: upstream.pool.max_idle_per_target },
+        pool: PoolSpec {
+            idle_per_target_max: upstream.pool.max_idle_per_target,
+        },
     }
 }
 
@@ -63,7 +75,9 @@ fn source(upstream: &Upstream, problems: &mut Diagnostics) -> SourceSpec {
             );
             SourceSpec::Static(Vec::new())
         }
-        (None, None) if upstream.targets.is_written() || upstream.discover.is_written() => SourceSpec::Static(Vec::new()),
+        (None, None) if upstream.targets.is_written() || upstream.discover.is_written() => {
+            SourceSpec::Static(Vec::new())
+        }
         (None, None) => {
             problems.error(
                 upstream.name.span(),
@@ -75,7 +89,11 @@ fn source(upstream: &Upstream, problems: &mut Diagnostics) -> SourceSpec {
     }
 }
 
-fn static_source(name: &str, targets: &Spanned<Each<Target>>, problems: &mut Diagnostics) -> SourceSpec {
+fn static_source(
+    name: &str,
+    targets: &Spanned<Each<Target>>,
+    problems: &mut Diagnostics,
+) -> SourceSpec {
     if targets.complete {
         check_targets(name, targets, problems);
     }
@@ -109,7 +127,10 @@ fn check_targets(name: &str, targets: &Spanned<Each<Target>>, problems: &mut Dia
         if !seen.insert((target.addr.host.to_string(), target.addr.port)) {
             problems.error(
                 target.addr.span(),
-                format!("target {}:{} is listed twice in upstream `{name}`", target.addr.host, target.addr.port),
+                format!(
+                    "target {}:{} is listed twice in upstream `{name}`",
+                    target.addr.host, target.addr.port
+                ),
                 "list it once and raise its weight instead",
             );
         }
@@ -120,7 +141,11 @@ fn discovered(discover: &Spanned<Discover>, problems: &mut Diagnostics) -> Sourc
     match (&discover.dns, &discover.file) {
         (Some(dns), None) => {
             let srv = dns.record == DnsRecord::Srv;
-            let mut spec = if srv { DnsSpec::service(&dns.name) } else { DnsSpec::host(&dns.name, 0) };
+            let mut spec = if srv {
+                DnsSpec::service(&dns.name)
+            } else {
+                DnsSpec::host(&dns.name, 0)
+            };
             match &dns.port {
                 Some(port) if !srv => spec.port = port.value(),
                 None if !srv => problems.error(
@@ -136,9 +161,15 @@ fn discovered(discover: &Spanned<Discover>, problems: &mut Diagnostics) -> Sourc
             spec.refresh_max = dns.refresh_max.value();
             SourceSpec::Dns(spec)
         }
-        (None, Some(file)) => SourceSpec::File(FileSpec { path: file.path.as_str().into() }),
+        (None, Some(file)) => SourceSpec::File(FileSpec {
+            path: file.path.as_str().into(),
+        }),
         _ => {
-            problems.error(discover.span(), "`discover` needs exactly one source", "write `dns: …` or `file: …`");
+            problems.error(
+                discover.span(),
+                "`discover` needs exactly one source",
+                "write `dns: …` or `file: …`",
+            );
             SourceSpec::Static(Vec::new())
         }
     }
@@ -150,7 +181,10 @@ fn balance(config: &LoadBalance, problems: &mut Diagnostics) -> BalanceSpec {
     if let Some(on) = config.hash_on.as_ref().filter(|_| !hashes) {
         problems.warn(
             on.span(),
-            format!("`hash_on` does nothing with policy {}", config.policy.value().as_str()),
+            format!(
+                "`hash_on` does nothing with policy {}",
+                config.policy.value().as_str()
+            ),
             "use `policy: ring_hash` or `maglev`, or remove it",
         );
     }
@@ -162,11 +196,17 @@ fn balance(config: &LoadBalance, problems: &mut Diagnostics) -> BalanceSpec {
                 "use letters, digits, `-` and `_`",
             );
         }
-        StickySpec { cookie: sticky.cookie.to_string(), ttl: sticky.ttl }
+        StickySpec {
+            cookie: sticky.cookie.to_string(),
+            ttl: sticky.ttl,
+        }
     });
     BalanceSpec {
         policy,
-        hash_on: config.hash_on.as_ref().map_or(HashOn::ClientIp, |on| hash_on(on, problems)),
+        hash_on: config
+            .hash_on
+            .as_ref()
+            .map_or(HashOn::ClientIp, |on| hash_on(on, problems)),
         slow_start: config.slow_start,
         panic_threshold_percent: (config.panic_threshold.fraction() * 100.0).round() as u8,
         sticky,
@@ -197,7 +237,11 @@ pub(super) fn hash_on(on: &Spanned<HashOnConfig>, problems: &mut Diagnostics) ->
         HashOnConfig::Header(name) => match HeaderName::from_bytes(name.as_bytes()) {
             Ok(name) => HashOn::Header(name),
             Err(_) => {
-                problems.error(on.span(), format!("`{name}` is not a header name"), "use letters, digits and `-`");
+                problems.error(
+                    on.span(),
+                    format!("`{name}` is not a header name"),
+                    "use letters, digits and `-`",
+                );
                 HashOn::ClientIp
             }
         },
@@ -246,7 +290,9 @@ fn outlier(config: &OutlierDetection, problems: &mut Diagnostics) -> OutlierSpec
         consecutive_failures: config.consecutive_5xx,
         eject_for: config.eject_for.value(),
         ejected_max: config.max_ejected.fraction(),
-        success_rate_below: config.success_rate_below.map(portway_config::Percent::fraction),
+        success_rate_below: config
+            .success_rate_below
+            .map(portway_config::Percent::fraction),
     }
 }
 
@@ -267,7 +313,12 @@ fn breaker_policy(config: &CircuitBreaker, problems: &mut Diagnostics) -> Option
 }
 
 fn timeouts(config: &Timeouts, problems: &mut Diagnostics) -> TimeoutSpec {
-    for timeout in [&config.connect, &config.response_header, &config.request, &config.idle] {
+    for timeout in [
+        &config.connect,
+        &config.response_header,
+        &config.request,
+        &config.idle,
+    ] {
         positive(timeout, problems);
     }
     TimeoutSpec {
@@ -281,7 +332,12 @@ fn timeouts(config: &Timeouts, problems: &mut Diagnostics) -> TimeoutSpec {
 /// A time of zero would fail everything at once.
 pub(super) fn positive(time: &Spanned<Duration>, problems: &mut Diagnostics) {
     if time.is_zero() {
-        zero(time.span(), "a time of 0 would end everything at once", "set at least 1ms", problems);
+        zero(
+            time.span(),
+            "a time of 0 would end everything at once",
+            "set at least 1ms",
+            problems,
+        );
     }
 }
 

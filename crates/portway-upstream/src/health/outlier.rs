@@ -22,9 +22,13 @@ const EJECTIONS_COUNTED_MAX: u32 = 10;
 impl Upstream {
     /// Learns how an exchange with a target ended.
     pub fn observe(&self, target: &Target, ok: bool, now: Mono) {
-        let Some(spec) = &self.spec.outlier else { return };
+        let Some(spec) = &self.spec.outlier else {
+            return;
+        };
         if spec.success_rate_below.is_some() {
-            target.recent.fetch_add(1 << 32 | u64::from(!ok), Ordering::Relaxed);
+            target
+                .recent
+                .fetch_add(1 << 32 | u64::from(!ok), Ordering::Relaxed);
         }
         if ok {
             if target.failures_in_row.load(Ordering::Relaxed) != 0 {
@@ -41,13 +45,16 @@ impl Upstream {
     /// Brings back who has been out long enough, and looks at success rates. Called by the background
     /// several times a second; `rates` is true once per rate interval.
     pub fn review(&self, now: Mono, rates: bool) {
-        let Some(spec) = &self.spec.outlier else { return };
+        let Some(spec) = &self.spec.outlier else {
+            return;
+        };
         for target in &self.targets().targets {
             let until = Mono(target.ejected_until.load(Ordering::Relaxed));
             if target.is(Unfit::Ejected) && now >= until {
                 target.failures_in_row.store(0, Ordering::Relaxed);
                 self.mark(target, Unfit::Ejected, false, now);
-            } else if !target.is(Unfit::Ejected) && now >= until + spec.eject_for.saturating_mul(10) {
+            } else if !target.is(Unfit::Ejected) && now >= until + spec.eject_for.saturating_mul(10)
+            {
                 target.ejections.store(0, Ordering::Relaxed);
             }
             if rates && let Some(below) = spec.success_rate_below {
@@ -67,9 +74,14 @@ impl Upstream {
         if out >= may || target.is(Unfit::Ejected) {
             return;
         }
-        let times = target.ejections.fetch_add(1, Ordering::Relaxed).min(EJECTIONS_COUNTED_MAX);
+        let times = target
+            .ejections
+            .fetch_add(1, Ordering::Relaxed)
+            .min(EJECTIONS_COUNTED_MAX);
         let long: Duration = spec.eject_for.saturating_mul(1 << times);
-        target.ejected_until.store((now + long).nanos(), Ordering::Relaxed);
+        target
+            .ejected_until
+            .store((now + long).nanos(), Ordering::Relaxed);
         if self.mark(target, Unfit::Ejected, true, now) {
             tracing::warn!(upstream = %self.spec.name, target = %target.label, out_for = ?long, "target ejected");
         }
