@@ -412,14 +412,21 @@ fn a_file_that_grows_meanwhile_ends_where_it_was_announced_to() {
 
 #[test]
 fn an_abandoned_body_is_no_harm() {
-    let site = Site::new().with("a.bin", &octets(LARGE));
+    let mut site = Site::new().with("a.bin", &octets(LARGE));
+    site.runtime = tokio::runtime::Builder::new_current_thread()
+        .max_blocking_threads(1)
+        .build()
+        .unwrap();
     let mut reply = site.get("/static/a.bin", &[]);
-    let once = site.runtime.block_on(async {
-        std::future::poll_fn(|cx| std::task::Poll::Ready(reply.body.poll_frame(cx).is_pending()))
-            .await
-    });
-    assert!(once, "the first chunk is still being read");
+    // The only blocking thread is busy, so the read below is under way until this sender goes.
+    let (busy, until) = std::sync::mpsc::channel::<()>();
+    site.runtime.spawn_blocking(move || until.recv());
+    site.runtime.block_on(std::future::poll_fn(|cx| {
+        assert!(reply.body.poll_frame(cx).is_pending());
+        std::task::Poll::Ready(())
+    }));
     drop(reply);
+    drop(busy);
     assert_eq!(site.get("/static/a.bin", &[]).status, 200);
 }
 
