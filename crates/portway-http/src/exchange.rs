@@ -4,6 +4,7 @@
 //! again. An exchange is finished exactly once.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
@@ -175,7 +176,7 @@ pub struct Notes {
     /// Which upstream was chosen.
     pub upstream: Option<UpstreamId>,
     /// The address of the target of the last try.
-    pub target: Option<Arc<str>>,
+    pub target: Option<Rc<str>>,
     /// Tries after the first.
     pub retries: u8,
     /// From the first try's start to the last reply head, nanoseconds.
@@ -219,6 +220,8 @@ pub struct Exchange {
     pub consumer: Option<Arc<str>>,
     /// The most octets the request body may have; 0 for no limit. Lowered by body_limit.
     pub body_bytes_max: u64,
+    /// An empty map with room, for the fields of the reply.
+    pub spare_headers: HeaderMap,
     /// What happened on the way.
     pub notes: Notes,
     /// Values that one filter leaves for another, by type.
@@ -253,6 +256,7 @@ impl Exchange {
             route: None,
             consumer: None,
             body_bytes_max: 0,
+            spare_headers: HeaderMap::new(),
             notes: Notes::default(),
             extensions: Extensions::new(),
         }

@@ -5,7 +5,6 @@
 //! uncounted when the lease ends, whatever happened.
 
 use std::rc::Rc;
-use std::sync::Arc;
 
 use http::header::{HeaderValue, RETRY_AFTER, SET_COOKIE};
 use portway_balance::Outcome;
@@ -28,15 +27,15 @@ use crate::worker::Worker;
 
 /// An exchange's share of its target, held until the reply has been sent.
 pub struct Lease {
-    target: Arc<Target>,
-    _requests: Held,
+    picked: Picked,
+    _requests: Option<Held>,
     /// The exchange with the upstream must be over by then.
     pub deadline: Mono,
 }
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        self.target.load.end();
+        self.picked.target().load.end();
     }
 }
 
@@ -91,13 +90,15 @@ impl Forwarding<'_> {
     async fn run(&self, exchange: &mut Exchange) -> Result<Handled, Reply> {
         let breakers = self.pass_breakers(exchange)?;
         let spec = &self.upstream.shared.spec;
-        let Some(requests) = Held::begin(
-            &self.upstream.shared,
-            |u| &u.usage.requests,
-            spec.limits.requests_max,
-        ) else {
-            let detail = format!("max_requests of upstream {} is reached", spec.name);
-            return Err(exchange.problem(ProxyError::new(Code::UpstreamOverloaded, detail)));
+        let requests = match spec.limits.requests_max {
+            0 => None, // not limited, so not counted: the count is shared by all workers
+            max => {
+                let held = Held::begin(&self.upstream.shared, |u| &u.usage.requests, max);
+                Some(held.ok_or_else(|| {
+                    let detail = format!("max_requests of upstream {} is reached", spec.name);
+                    exchange.problem(ProxyError::new(Code::UpstreamOverloaded, detail))
+                })?)
+            }
         };
         rewrite(&self.plan.rewrite, exchange);
         if let Body::H1(incoming) = &exchange.body {
@@ -109,9 +110,9 @@ impl Forwarding<'_> {
         self.judge(breakers, &tried, now);
         match tried {
             Ok((mut reply, picked)) => {
-                self.stick(exchange, &mut reply, &picked.target);
+                self.stick(exchange, &mut reply, picked.target());
                 let lease = Lease {
-                    target: picked.target,
+                    picked,
                     _requests: requests,
                     deadline: self.deadline,
                 };
@@ -198,7 +199,7 @@ impl Forwarding<'_> {
         let mut tried: Vec<u32> = Vec::new();
         loop {
             let picked = self.pick(hash, sticky, &tried)?;
-            exchange.notes.target = Some(Arc::clone(&picked.target.label));
+            exchange.notes.target = Some(Rc::clone(picked.label()));
             let kept = self.kept_bytes(mirror.is_some());
             let mut attempted = self.attempt(&picked, exchange, unsent, kept).await;
             let retries = exchange.notes.retries;
@@ -216,12 +217,12 @@ impl Forwarding<'_> {
                 return match attempted.outcome {
                     Ok(reply) => Ok((reply, picked)),
                     Err(error) => {
-                        picked.target.load.end();
+                        picked.target().load.end();
                         Err(error)
                     }
                 };
             };
-            picked.target.load.end();
+            picked.target().load.end();
             drop(attempted.outcome);
             unsent = again;
             tried.push(picked.index);
@@ -265,7 +266,7 @@ impl Forwarding<'_> {
                 format!("upstream {name} has no target to send to"),
             )
         })?;
-        picked.target.load.begin();
+        picked.target().load.begin();
         Ok(picked)
     }
 
@@ -311,7 +312,7 @@ impl Forwarding<'_> {
             },
             now,
         );
-        upstream.observe(&picked.target, ok, now);
+        upstream.observe(picked.target(), ok, now);
         tried
     }
 

@@ -266,19 +266,15 @@ impl Session {
             note(exchange, error);
         }
         finish(&self.worker, snapshot, exchange, status);
+        reply.headers.clear();
+        exchange.spare_headers = std::mem::take(&mut reply.headers);
         drop((reply, lease));
         match written {
             Err(_) => {
                 self.conn.abort();
                 Next::Close
             }
-            Ok(()) if !goes_on => {
-                if self.conn.body_is_done() {
-                    Next::Linger
-                } else {
-                    Next::Linger
-                }
-            }
+            Ok(()) if !goes_on => Next::Linger,
             Ok(()) if rest == Rest::Small => self.drain(exchange).await,
             Ok(()) => Next::Go,
         }

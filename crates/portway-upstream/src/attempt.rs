@@ -9,10 +9,10 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use http::{Method, StatusCode};
+use http::{HeaderMap, Method, StatusCode};
 use portway_core::{Code, Mono, ProxyError, limits};
 use portway_http::h1::pump::Unsent;
-use portway_http::h1::serialize::{request_framing, request_head};
+use portway_http::h1::serialize::{HostField, request_framing, request_head};
 use portway_http::h1::{BufferPool, Conn, Home, Incoming, Pump, ReplyHead};
 use portway_http::hygiene::framing::Framing;
 use portway_http::{Body, BodyLength, Exchange, Reply};
@@ -58,7 +58,7 @@ pub fn is_idempotent(method: &Method) -> bool {
 impl Attempt<'_> {
     /// Sends the exchange; ready with the reply's head.
     pub async fn run(&self, exchange: &mut Exchange, mut unsent: Unsent) -> Tried {
-        if let Some(conn) = self.picked.pool.take() {
+        if let Some(conn) = self.picked.pool().take() {
             let mut tried = self.run_on(exchange, conn.clone(), unsent).await;
             // The target closed its idle connection while our request was on its way: no failure of
             // the target. A request that must not run twice is not repeated, though.
@@ -92,6 +92,7 @@ impl Attempt<'_> {
             state: Sent::Partly,
             reply_deadline: Mono::NEVER,
             informational: 0,
+            spare: std::mem::take(&mut exchange.spare_headers),
         };
         let head = poll_fn(|cx| self.poll_reply(cx, exchange, &conn, &mut sending)).await;
         let whole = sending.state == Sent::Whole;
@@ -112,17 +113,19 @@ impl Attempt<'_> {
 
     fn write_head(&self, out: &mut Vec<u8>, exchange: &Exchange, framing: Framing) {
         let request = &exchange.request;
-        let mut host = Vec::new();
-        let host: &[u8] = match (&exchange.target_host, request.host.as_str(), request.port) {
-            (Some(host), _, _) => host.as_bytes(),
-            (None, "", _) => self.picked.target.host.as_bytes(),
-            (None, name, None) => name.as_bytes(),
-            (None, name, Some(port)) => {
-                host.extend_from_slice(name.as_bytes());
-                host.push(b':');
-                host.extend_from_slice(itoa::Buffer::new().format(port).as_bytes());
-                &host
-            }
+        let host = match (&exchange.target_host, request.host.as_str()) {
+            (Some(host), _) => HostField {
+                name: host,
+                port: None,
+            },
+            (None, "") => HostField {
+                name: &self.picked.target().host,
+                port: None,
+            },
+            (None, name) => HostField {
+                name,
+                port: request.port,
+            },
         };
         request_head(out, exchange, host, framing);
     }
@@ -139,7 +142,7 @@ impl Attempt<'_> {
             return Poll::Ready(Err(error));
         }
         let is_head = exchange.request.method == Method::HEAD;
-        while let Poll::Ready(head) = conn.poll_reply_head(cx, is_head) {
+        while let Poll::Ready(head) = conn.poll_reply_head(cx, is_head, &mut sending.spare) {
             match head {
                 Ok(head) if head.status.is_informational() => inform(exchange, &head, sending)?,
                 head => return Poll::Ready(head),
@@ -165,7 +168,7 @@ impl Attempt<'_> {
                     "the request body did not arrive in time",
                 )
             } else {
-                let label = &self.picked.target.label;
+                let label = &self.picked.target().label;
                 ProxyError::new(
                     Code::UpstreamTimeout,
                     format!("{label} sent no reply in time"),
@@ -224,13 +227,13 @@ impl Attempt<'_> {
     }
 
     fn incoming(&self, conn: Conn, rest: Option<Box<Pump>>) -> Body {
-        let home: Rc<dyn Home> = Rc::clone(&self.picked.pool) as Rc<dyn Home>;
+        let home: Rc<dyn Home> = Rc::clone(self.picked.pool()) as Rc<dyn Home>;
         Body::H1(Incoming::of_reply(conn, rest, home))
     }
 
     fn go_home(&self, conn: Conn) -> Body {
         if conn.is_reusable() {
-            self.picked.pool.give_back(conn);
+            self.picked.pool().give_back(conn);
         }
         Body::Empty
     }
@@ -241,6 +244,7 @@ struct Sending {
     state: Sent,
     reply_deadline: Mono,
     informational: u32,
+    spare: HeaderMap,
 }
 
 /// How much of the request is out.

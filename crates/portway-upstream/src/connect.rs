@@ -24,7 +24,7 @@ pub async fn connect(attempt: &Attempt<'_>) -> Result<Conn, ProxyError> {
     .ok_or_else(|| full(upstream, "max_connections"))?;
     let _pending = Held::begin(upstream, |u| &u.usage.pending, spec.limits.pending_max)
         .ok_or_else(|| full(upstream, "max_pending"))?;
-    let target = &attempt.picked.target;
+    let target = attempt.picked.target();
     let now = attempt.timer.wheel().clock().now();
     let deadline = (now + spec.timeouts.connect).min(attempt.deadline);
     let connecting = TcpStream::connect(target.addr);

@@ -63,7 +63,7 @@ pub fn report(upstream: &Upstream, now: Mono) -> UpstreamReport {
         breaker: upstream.breaker.as_ref().map(|b| b.state().as_str()),
         connections: upstream.usage.connections.now(),
         pending: upstream.usage.pending.now(),
-        requests: upstream.usage.requests.now(),
+        requests: set.targets.iter().map(|t| t.load.active()).sum(),
         targets: set.targets.iter().map(|t| of_target(t, now)).collect(),
     }
 }

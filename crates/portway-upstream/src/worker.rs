@@ -35,7 +35,7 @@ struct WorkerView {
     usable: Vec<u32>,
     weights: Vec<u32>,
     loads: Vec<Arc<Load>>,
-    pools: Vec<Rc<Pool>>,
+    places: Vec<Rc<Place>>,
 }
 
 /// A picked target.
@@ -45,10 +45,34 @@ pub struct Picked {
     pub index: u32,
     /// The set it was picked from.
     pub generation: u64,
+    place: Rc<Place>,
+}
+
+/// A target as one worker knows it. Counted without atomics: it never leaves its thread.
+struct Place {
+    target: Arc<Target>,
+    label: Rc<str>,
+    pool: Rc<Pool>,
+}
+
+impl Picked {
     /// The target.
-    pub target: Arc<Target>,
+    #[must_use]
+    pub fn target(&self) -> &Target {
+        &self.place.target
+    }
+
+    /// Its address as text.
+    #[must_use]
+    pub fn label(&self) -> &Rc<str> {
+        &self.place.label
+    }
+
     /// This worker's connections to it.
-    pub pool: Rc<Pool>,
+    #[must_use]
+    pub fn pool(&self) -> &Rc<Pool> {
+        &self.place.pool
+    }
 }
 
 /// While weights ramp up they are looked at this often.
@@ -65,7 +89,7 @@ impl WorkerUpstream {
             usable: Vec::new(),
             weights: Vec::new(),
             loads: Vec::new(),
-            pools: Vec::new(),
+            places: Vec::new(),
         };
         WorkerUpstream {
             shared,
@@ -107,8 +131,7 @@ impl WorkerUpstream {
         Some(Picked {
             index: index as u32,
             generation: view.set.generation,
-            target: Arc::clone(view.set.targets.get(index)?),
-            pool: Rc::clone(view.pools.get(index)?),
+            place: Rc::clone(view.places.get(index)?),
         })
     }
 
@@ -128,13 +151,22 @@ impl WorkerUpstream {
 
     /// Closes pooled connections that were idle too long. Called by the worker now and then.
     pub fn reap(&self) {
-        self.view.borrow().pools.iter().for_each(|pool| pool.reap());
+        self.view
+            .borrow()
+            .places
+            .iter()
+            .for_each(|place| place.pool.reap());
     }
 
     /// Idle connections of this worker.
     #[must_use]
     pub fn idle_connections(&self) -> usize {
-        self.view.borrow().pools.iter().map(|p| p.len()).sum()
+        self.view
+            .borrow()
+            .places
+            .iter()
+            .map(|place| place.pool.len())
+            .sum()
     }
 
     fn derive(&self, view: &mut WorkerView) {
@@ -165,22 +197,23 @@ impl WorkerUpstream {
             .collect();
         view.balancer.set_targets(&infos);
         view.loads = set.targets.iter().map(|t| Arc::clone(&t.load)).collect();
-        let mut old: Vec<_> = view
-            .set
+        let mut old = std::mem::take(&mut view.places);
+        view.places = set
             .targets
             .iter()
-            .map(|t| t.addr)
-            .zip(view.pools.drain(..))
-            .collect();
-        view.pools = set
-            .targets
-            .iter()
-            .map(|t| match old.iter().position(|(addr, _)| *addr == t.addr) {
-                Some(i) => old.swap_remove(i).1,
-                None => Rc::new(Pool::new(spec.pool, spec.timeouts.idle, self.wheel.clone())),
+            .map(|t| {
+                let pool = match old.iter().position(|place| place.target.addr == t.addr) {
+                    Some(i) => Rc::clone(&old.swap_remove(i).pool),
+                    None => Rc::new(Pool::new(spec.pool, spec.timeouts.idle, self.wheel.clone())),
+                };
+                Rc::new(Place {
+                    target: Arc::clone(t),
+                    label: Rc::from(&*t.label),
+                    pool,
+                })
             })
             .collect();
-        old.iter().for_each(|(_, pool)| pool.close());
+        old.iter().for_each(|place| place.pool.close());
         view.set = set;
     }
 

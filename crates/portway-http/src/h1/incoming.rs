@@ -142,11 +142,12 @@ impl Conn {
         &self,
         cx: &mut Context<'_>,
         head_request: bool,
+        spare: &mut HeaderMap,
     ) -> Poll<Result<ReplyHead, ProxyError>> {
         let mut state = self.0.borrow_mut();
         loop {
             if let Some(head) = state.take_head(limits::REPLY_HEADER_BYTES_MAX)? {
-                let head = parse::reply_head(&head, head_request, HeaderMap::new());
+                let head = parse::reply_head(&head, head_request, std::mem::take(spare));
                 if let Ok(head) = &head {
                     state.begin_body(head.framing);
                     let informational = head.status.is_informational();
@@ -219,7 +220,9 @@ impl State {
 
     /// One empty line in front of a request line is forgiven (RFC 9112, section 2.2).
     fn skip_empty_line(&mut self) {
-        if self.scanned == 0 && self.read.starts_with(b"\r\n") {
+        // The CR may have come, and have been searched, before the LF.
+        if self.scanned < 2 && self.read.starts_with(b"\r\n") {
+            self.scanned = 0;
             let _ = self.read.split_to(2);
         }
     }

@@ -23,8 +23,17 @@ pub enum Persistence {
     Close,
 }
 
+/// What the Host field says.
+#[derive(Clone, Copy, Debug)]
+pub struct HostField<'a> {
+    /// The name, with its port if `port` is none.
+    pub name: &'a str,
+    /// The port behind the name.
+    pub port: Option<u16>,
+}
+
 /// Appends a request's head for a target.
-pub fn request_head(out: &mut Vec<u8>, exchange: &Exchange, host: &[u8], framing: Framing) {
+pub fn request_head(out: &mut Vec<u8>, exchange: &Exchange, host: HostField<'_>, framing: Framing) {
     let request = &exchange.request;
     out.extend_from_slice(request.method.as_str().as_bytes());
     out.push(b' ');
@@ -39,7 +48,11 @@ pub fn request_head(out: &mut Vec<u8>, exchange: &Exchange, host: &[u8], framing
         out.extend_from_slice(query.as_bytes());
     }
     out.extend_from_slice(b" HTTP/1.1\r\nhost: ");
-    out.extend_from_slice(host);
+    out.extend_from_slice(host.name.as_bytes());
+    if let Some(port) = host.port {
+        out.push(b':');
+        out.extend_from_slice(itoa::Buffer::new().format(port).as_bytes());
+    }
     out.extend_from_slice(b"\r\n");
     let id_header = match (&exchange.request_id_header, exchange.request_id.is_none()) {
         (Some(name), false) => Some(name),
