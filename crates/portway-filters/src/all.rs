@@ -24,6 +24,9 @@ pub fn all() -> Vec<FilterKind> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use portway_config::{FixedEnv, parse_node};
+    use portway_core::{Clock, Diagnostics};
+    use portway_filter::{Compile, Scope};
 
     #[test]
     fn lists_each_name_once_and_in_order() {
@@ -45,5 +48,41 @@ mod tests {
                 assert!(value["description"].is_string(), "{}: {key}", kind.name);
             }
         }
+    }
+
+    #[test]
+    fn has_a_page_for_every_filter_whose_examples_compile() {
+        let pages = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/filters");
+        for kind in all() {
+            let page = std::fs::read_to_string(format!("{pages}/{}.md", kind.name)).unwrap();
+            let blocks: Vec<&str> = page.split("```yaml\n").skip(1).collect();
+            assert!(!blocks.is_empty(), "{}", kind.name);
+            for block in blocks {
+                let (yaml, _) = block.split_once("```").unwrap();
+                examples_compile(kind, yaml);
+            }
+            for key in (kind.schema)()["properties"].as_object().unwrap().keys() {
+                assert!(page.contains(key.as_str()), "{}.md lacks {key}", kind.name);
+            }
+        }
+    }
+
+    fn examples_compile(kind: FilterKind, yaml: &str) {
+        let mut problems = Diagnostics::new();
+        let list = parse_node("page", yaml, &FixedEnv::new(), &mut problems).unwrap();
+        let clock = Clock::system();
+        for item in list.items().unwrap() {
+            let mut cx = Compile {
+                diagnostics: &mut problems,
+                scope: Scope::Global,
+                route: None,
+                span: &item.span,
+                clock: &clock,
+            };
+            let built = (kind.compile)(item.find(kind.name).unwrap(), &mut cx);
+            assert!(built.is_some(), "{}: {problems:?}", kind.name);
+        }
+        // A warning is allowed: the keys of examples are short enough to read.
+        assert!(!problems.has_errors(), "{}: {problems:?}", kind.name);
     }
 }

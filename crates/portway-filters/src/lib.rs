@@ -24,3 +24,8 @@ mod testing;
 
 pub use all::all;
 pub use or_off::OrOff;
+
+/// Compiles and runs the example of the page on adding a filter.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/adding/filter.md")]
+struct AddingAFilter;

@@ -112,7 +112,7 @@ fn compile(node: &Node, cx: &mut Compile<'_>) -> Option<Built> {
     };
     let buckets = match config.key {
         Key::Route => Buckets::One(Bucket::default()),
-        _ => Buckets::PerKey(Box::new(Table::default())),
+        _ => Buckets::PerKey(Box::default()),
     };
     Some(Built::Filter(Arc::new(RateLimit {
         quota,

@@ -6,8 +6,8 @@
 use std::sync::Arc;
 
 use http::header::{
-    CONTENT_SECURITY_POLICY, REFERRER_POLICY, STRICT_TRANSPORT_SECURITY, X_CONTENT_TYPE_OPTIONS,
-    X_FRAME_OPTIONS,
+    CONTENT_SECURITY_POLICY, Entry, REFERRER_POLICY, STRICT_TRANSPORT_SECURITY,
+    X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
 };
 use http::{HeaderName, HeaderValue};
 use portway_config::{Decode, Node, Spanned, config};
@@ -97,8 +97,14 @@ struct SecurityHeaders {
 
 impl SecurityHeaders {
     fn set(&self, reply: &mut Reply, name: &HeaderName, value: &HeaderValue) {
-        if self.replace || !reply.headers.contains_key(name) {
-            reply.headers.insert(name.clone(), value.clone());
+        match reply.headers.entry(name) {
+            Entry::Vacant(free) => {
+                free.insert(value.clone());
+            }
+            Entry::Occupied(mut taken) if self.replace => {
+                taken.insert(value.clone());
+            }
+            Entry::Occupied(_) => {}
         }
     }
 }
