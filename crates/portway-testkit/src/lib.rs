@@ -6,6 +6,7 @@
 //! it is there to check.
 
 pub mod folder;
+pub mod gateway;
 pub mod origin;
 pub mod ports;
 pub mod process;
@@ -14,6 +15,7 @@ pub mod wait;
 pub mod wire;
 
 pub use folder::Folder;
+pub use gateway::Gateway;
 pub use origin::{Origin, OriginConn, RawRequest, replies};
 pub use process::Process;
 pub use raw::{RawClient, RawReply};

@@ -1,0 +1,1 @@
+//! Which target gets a request, as clients and origins see it.
