@@ -67,11 +67,11 @@ def nginx(peer, port, origin):
             uwsgi_temp_path tmp_uwsgi;
             scgi_temp_path tmp_scgi;
             keepalive_timeout {IDLE_SECONDS}s;
-            keepalive_requests 1000000000;
+            keepalive_requests 100000000;
             upstream origin {{
                 server 127.0.0.1:{origin};
                 keepalive {POOL};
-                keepalive_requests 1000000000;
+                keepalive_requests 100000000;
                 keepalive_timeout {IDLE_SECONDS}s;
             }}
             server {{
@@ -229,7 +229,7 @@ def portway_full(port, origin, admin, log):
             methods: [GET, POST]
             upstream: origin
             filters:
-              - rate_limit: {{ qps: 100000000, burst: 100000000 }}
+              - rate_limit: {{ qps: 10000000, burst: 10000000 }}
               - circuit_breaker: {{ threshold: 5, timeout: 30s }}
           - {{ name: orders, prefix: /api/v1/orders, upstream: origin }}
           - {{ name: users-v2, prefix: /api/v2/users, upstream: origin }}
@@ -240,7 +240,7 @@ def portway_full(port, origin, admin, log):
             prefix: /big
             upstream: origin
             filters:
-              - rate_limit: {{ qps: 100000000, burst: 100000000 }}
+              - rate_limit: {{ qps: 10000000, burst: 10000000 }}
               - circuit_breaker: {{ threshold: 5, timeout: 30s }}
         global_filters:
           - request_id: {{ header: X-Request-ID }}

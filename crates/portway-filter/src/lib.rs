@@ -108,3 +108,16 @@ pub enum Phase {
     /// Not a hook: policy for the end of the exchange (log, metrics, trace).
     Record,
 }
+
+impl Phase {
+    /// Whether a second filter of the same kind would contradict the first rather than add to it: there
+    /// is one request id, one answer to a preflight, one value of a security header. A route's filter
+    /// then takes the place of the global one; elsewhere both run.
+    #[must_use]
+    pub fn has_one_answer(self) -> bool {
+        matches!(
+            self,
+            Phase::RequestId | Phase::Cors | Phase::SecurityHeaders
+        )
+    }
+}

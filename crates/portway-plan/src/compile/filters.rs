@@ -54,7 +54,8 @@ impl Globals {
     }
 }
 
-/// A route's filters: the global ones, except those it switches off or has itself, and its own.
+/// A route's filters: the global ones, then its own. A global one is left out where the route switches it
+/// off, or has its own answer to a question that has only one.
 pub(super) struct RouteFilters {
     pub(super) chain: Chain,
     pub(super) retry: Option<RetryPolicy>,
@@ -72,9 +73,11 @@ pub(super) fn of_route(
 ) -> RouteFilters {
     let own = compile_list(compiler, entries, Some(route), problems);
     let global = &globals.compiled;
-    let replaced =
-        |name: &str| own.off.contains(&name) || own.entries.iter().any(|e| e.name == name);
-    let kept = global.entries.iter().filter(|e| !replaced(e.name)).cloned();
+    let replaced = |e: &Entry| {
+        own.off.contains(&e.name)
+            || (e.phase.has_one_answer() && own.entries.iter().any(|o| o.name == e.name))
+    };
+    let kept = global.entries.iter().filter(|e| !replaced(e)).cloned();
     let unless_off = |name: &str| !own.off.contains(&name);
     RouteFilters {
         chain: Chain::new(kept.chain(own.entries.iter().cloned()).collect()),
