@@ -10,6 +10,7 @@ mod emit;
 mod env;
 mod macros;
 pub mod node;
+mod plain;
 mod spanned;
 mod substitute;
 pub mod value;

@@ -13,6 +13,7 @@ use portway_core::diagnostic::Diagnostics;
 use saphyr_parser::{Event, Marker, Parser, ScalarStyle, Tag};
 
 use crate::node::{Entry, Kind, Node, Origin};
+use crate::plain;
 
 /// Nesting of lists and maps. The deepest key of the reference is at 7.
 pub const DEPTH_MAX: usize = 32;
@@ -28,6 +29,11 @@ pub fn read(file: &Arc<str>, text: &str, problems: &mut Diagnostics) -> Option<N
         problems.error(&Span::file(file), what, "");
         return None;
     }
+    plain::read(file, text).or_else(|| read_full(file, text, problems))
+}
+
+/// The same with the full parser only.
+pub(crate) fn read_full(file: &Arc<str>, text: &str, problems: &mut Diagnostics) -> Option<Node> {
     let mut reader = Reader {
         file,
         problems,
