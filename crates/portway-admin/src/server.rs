@@ -100,27 +100,30 @@ pub async fn serve(
         AdminListener::Tcp(socket) => {
             let bound = socket.local_addr()?.ip();
             socket.set_nonblocking(true)?;
-            let socket = tokio::net::TcpListener::from_std(socket)?;
+            let socket = Arc::new(tokio::net::TcpListener::from_std(socket)?);
             let api = Api::new(Door::Tcp(bound), token, operations);
-            accept(api, async || {
-                socket.accept().await.map(|(stream, _)| stream)
+            accept(api, move || {
+                let socket = Arc::clone(&socket);
+                async move { socket.accept().await.map(|(stream, _)| stream) }
             })
             .await
         }
         AdminListener::Unix(socket) => {
             socket.set_nonblocking(true)?;
-            let socket = tokio::net::UnixListener::from_std(socket)?;
+            let socket = Arc::new(tokio::net::UnixListener::from_std(socket)?);
             let api = Api::new(Door::Unix, token, operations);
-            accept(api, async || {
-                socket.accept().await.map(|(stream, _)| stream)
+            accept(api, move || {
+                let socket = Arc::clone(&socket);
+                async move { socket.accept().await.map(|(stream, _)| stream) }
             })
             .await
         }
     }
 }
 
-async fn accept<S>(api: Api, next: impl AsyncFn() -> io::Result<S>) -> io::Result<()>
+async fn accept<S, F>(api: Api, next: impl Fn() -> F) -> io::Result<()>
 where
+    F: Future<Output = io::Result<S>>,
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let api = Arc::new(api);

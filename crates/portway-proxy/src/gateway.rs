@@ -166,6 +166,15 @@ impl Gateway {
         Ok(Applied { generation, took })
     }
 
+    /// Tells a predecessor process, if there is one, that this one accepts; its sockets that no listener
+    /// took are closed.
+    ///
+    /// # Errors
+    /// If the predecessor is gone; this gateway serves all the same.
+    pub fn ready(&self) -> std::io::Result<()> {
+        std::mem::take(&mut self.changing().inherited).ready()
+    }
+
     /// The snapshot that serves now.
     #[must_use]
     pub fn snapshot(&self) -> Arc<Snapshot> {

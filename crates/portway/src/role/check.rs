@@ -1,0 +1,29 @@
+//! `portway check`: every problem of a config.
+
+use portway_core::Clock;
+
+use crate::cli::ConfigArgs;
+use crate::source::Source;
+use crate::{Exit, report};
+
+/// Compiles a config and prints what is wrong with it.
+pub fn check(args: &ConfigArgs) -> Exit {
+    let source = Source::choose(args.config.as_deref());
+    let loaded = source.load(&portway_filters::all(), &Clock::system());
+    let counts = report::write(&mut std::io::stderr().lock(), &loaded.diagnostics);
+    match loaded.plan {
+        Some(plan) => {
+            let (routes, upstreams) = (plan.routes.len(), plan.upstreams.len());
+            println!(
+                "{}: fine: {routes} routes, {upstreams} upstreams; {}",
+                source.name(),
+                report::in_words(counts)
+            );
+            Exit::Fine
+        }
+        None => {
+            eprintln!("{}: {}", source.name(), report::in_words(counts));
+            Exit::Problem
+        }
+    }
+}

@@ -1,0 +1,223 @@
+//! A gateway process from its start to its end, for `run` and for `demo`.
+//!
+//! Must hold: it says what listens where once it does; the first SIGTERM or SIGINT drains, the second
+//! ends at once; a successor is told that this process accepts only when it does.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use portway_admin::{AdminListener, Operations};
+use portway_core::Clock;
+use portway_net::listen::Present;
+use portway_net::{BindError, Inherited};
+use portway_plan::{AdminBind, Plan};
+use portway_proxy::{Gateway, GatewayOptions};
+use portway_telemetry::app_log::AppLog;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+use crate::process::{Process, Started};
+use crate::reload::{self, CAUSES_MAX, Cause};
+use crate::source::{Loaded, Source};
+use crate::upgrade::Upgrade;
+use crate::{Exit, gauges, watch};
+
+/// A process that serves.
+pub struct Running {
+    /// Itself.
+    pub process: Arc<Process>,
+    admin: AdminListener,
+    upgrade: Upgrade,
+}
+
+/// What a process is started with.
+pub struct Start {
+    /// Where its config comes from.
+    pub source: Source,
+    /// What was read there.
+    pub loaded: Loaded,
+    /// The filters there are.
+    pub kinds: Vec<portway_filter::FilterKind>,
+    /// Time.
+    pub clock: Clock,
+    /// Its log.
+    pub log: AppLog,
+    /// Sockets of a predecessor.
+    pub inherited: Inherited,
+}
+
+impl Running {
+    /// Binds everything and starts to serve `plan`.
+    ///
+    /// # Errors
+    /// What could not be bound or started, in words.
+    pub fn start(start: Start, plan: Plan) -> Result<Running, String> {
+        let mut inherited = start.inherited;
+        // Now: the path leads to the new program when a new one has been put in its place.
+        let upgrade =
+            Upgrade::of_this_program().map_err(|e| format!("cannot find this program: {e}"))?;
+        let token_text = if plan.admin.token.is_some() {
+            " (with token)"
+        } else {
+            ""
+        };
+        let admin =
+            admin(&plan.admin.bind, &mut inherited).map_err(|e| format!("operators' API: {e}"))?;
+        let options = GatewayOptions {
+            clock: Some(start.clock),
+            inherited,
+            ..GatewayOptions::default()
+        };
+        let gateway = Gateway::start(options, plan).map_err(|e| e.to_string())?;
+        gauges::collect(&gateway.shared);
+        for (plan, door) in gateway
+            .snapshot()
+            .plan
+            .listeners
+            .iter()
+            .zip(&gateway.snapshot().listeners)
+        {
+            tracing::info!(
+                "listening on http://{} (listener `{}`)",
+                door.addr,
+                plan.name
+            );
+        }
+        tracing::info!("operators' API on {}{token_text}", admin.describe());
+        let started = Started {
+            kinds: start.kinds,
+            text: start.loaded.text,
+            print: start.loaded.print,
+            warnings: start.loaded.diagnostics,
+        };
+        let process = Arc::new(Process::new(gateway, start.source, start.log, started));
+        Ok(Running {
+            process,
+            admin,
+            upgrade,
+        })
+    }
+
+    /// Serves until the process is told to end, and has ended what it had begun.
+    pub fn serve(self) -> Exit {
+        let process = self.process;
+        // For the rest of the process's life: the last one to let go of it would end its own runtime.
+        std::mem::forget(Arc::clone(&process));
+        let runtime = process.gateway.background().clone();
+        let exit = runtime.block_on(until_the_end(
+            Arc::clone(&process),
+            self.admin,
+            self.upgrade,
+        ));
+        process.gateway.stop();
+        tracing::info!("ended");
+        exit
+    }
+}
+
+fn admin(bind: &AdminBind, inherited: &mut Inherited) -> Result<AdminListener, BindError> {
+    let addr: SocketAddr = match bind {
+        AdminBind::Tcp(addr) => *addr,
+        AdminBind::Unix(path) if inherited.is_empty() => {
+            return AdminListener::unix(path, Present::Refuse);
+        }
+        AdminBind::Unix(path) => return AdminListener::unix(path, Present::Replace),
+    };
+    match inherited.take(addr).pop() {
+        Some(socket) => Ok(AdminListener::Tcp(socket)),
+        None => AdminListener::tcp(addr),
+    }
+}
+
+async fn until_the_end(process: Arc<Process>, admin: AdminListener, upgrade: Upgrade) -> Exit {
+    let mut signals = match Signals::new() {
+        Ok(signals) => signals,
+        Err(error) => {
+            tracing::error!(%error, "cannot listen for signals");
+            return Exit::NotStarted;
+        }
+    };
+    let (causes, causes_out) = mpsc::channel(CAUSES_MAX);
+    let upgrade = upgrade.with_admin(&admin);
+    let token = process.gateway.snapshot().plan.admin.token.clone();
+    let operations: Arc<dyn Operations> = Arc::clone(&process) as Arc<dyn Operations>;
+    let mut tasks = JoinSet::new();
+    tasks.spawn(async move {
+        if let Err(error) = portway_admin::serve(admin, token, operations).await {
+            tracing::error!(%error, "the operators' API ended");
+        }
+    });
+    tasks.spawn(reload::obey(Arc::clone(&process), causes_out));
+    tasks.spawn(watch::watch(Arc::clone(&process), causes.clone()));
+    if let Err(error) = process.gateway.ready() {
+        tracing::warn!(%error, "the predecessor does not wait for this process any more");
+    }
+    let mut upgrading = JoinSet::new();
+    loop {
+        let told = tokio::select! {
+            () = process.gateway.drained() => break,
+            told = signals.next() => told,
+            Some(_) = upgrading.join_next(), if !upgrading.is_empty() => continue,
+        };
+        match told {
+            Told::End if process.gateway.shared.drain.is_ending() => {
+                tracing::warn!("told to end again: what still runs is cut");
+                break;
+            }
+            Told::End => process.drain(),
+            Told::Reload => {
+                process.gateway.shared.sinks.reopen();
+                let _ = causes.try_send(Cause::Signal); // full means that a reload is due anyway
+            }
+            Told::Upgrade if upgrading.is_empty() => {
+                upgrading.spawn(upgrade.clone().start(Arc::clone(&process)));
+            }
+            Told::Upgrade => tracing::warn!("an upgrade is under way already"),
+        }
+    }
+    let late = process.gateway.open_connections();
+    if late > 0 {
+        tracing::warn!(connections = late, "cut at the end of the drain");
+    }
+    tasks.shutdown().await;
+    Exit::Fine
+}
+
+/// The signals that the process obeys.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+    upgrade: Signal,
+}
+
+impl Signals {
+    fn new() -> std::io::Result<Signals> {
+        Ok(Signals {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+            upgrade: signal(SignalKind::user_defined2())?,
+        })
+    }
+
+    async fn next(&mut self) -> Told {
+        tokio::select! {
+            _ = self.terminate.recv() => Told::End,
+            _ = self.interrupt.recv() => Told::End,
+            _ = self.hangup.recv() => Told::Reload,
+            _ = self.upgrade.recv() => Told::Upgrade,
+        }
+    }
+}
+
+/// What a signal means.
+enum Told {
+    /// SIGTERM, SIGINT.
+    End,
+    /// SIGHUP.
+    Reload,
+    /// SIGUSR2.
+    Upgrade,
+}

@@ -1,0 +1,193 @@
+//! Where a config comes from, and the way from there to a plan.
+//!
+//! Must hold: reading has no effect on what runs. What was read is remembered by hash, so that a file
+//! that was touched but not changed is not compiled again.
+
+use std::cell::RefCell;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use portway_config::{Env, ProcessEnv, Source as Text};
+use portway_core::{Clock, Diagnostic, Diagnostics, Span};
+use portway_filter::FilterKind;
+use portway_plan::Plan;
+use xxhash_rust::xxh64::xxh64;
+
+/// What a config file may hold, bytes: 100,000 routes of 640 bytes.
+const FILE_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// The file that is used if none is named.
+const USUAL: &str = "portway.yaml";
+
+/// Where a config comes from.
+#[derive(Clone, Debug)]
+pub enum Source {
+    /// A file.
+    File(PathBuf),
+    /// A text in this program, with the name that problems show.
+    BuiltIn(&'static str, String),
+}
+
+/// What came of reading a config.
+pub struct Loaded {
+    /// The plan, if there was no error.
+    pub plan: Option<Plan>,
+    /// The text, if there was one.
+    pub text: Option<Text>,
+    /// Errors and warnings, in the order of the file.
+    pub diagnostics: Vec<Diagnostic>,
+    /// What was read.
+    pub print: Print,
+}
+
+/// Hashes of what was read: the config, and each file that it names in a substitution.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Print {
+    config: Option<u64>,
+    files: Vec<(String, Option<u64>)>,
+}
+
+impl Source {
+    /// The file that was named, else the usual one, else the demo's config.
+    pub fn choose(named: Option<&Path>) -> Source {
+        match named {
+            Some(path) => Source::File(path.to_owned()),
+            None if Path::new(USUAL).exists() => Source::File(PathBuf::from(USUAL)),
+            None => Source::BuiltIn("built-in demo config", crate::role::demo::config::usual()),
+        }
+    }
+
+    /// Its name, as the user gave it.
+    pub fn name(&self) -> String {
+        match self {
+            Source::File(path) => path.display().to_string(),
+            Source::BuiltIn(name, _) => (*name).to_owned(),
+        }
+    }
+
+    /// Its file, if it is one.
+    pub fn path(&self) -> Option<&Path> {
+        match self {
+            Source::File(path) => Some(path),
+            Source::BuiltIn(..) => None,
+        }
+    }
+
+    /// The folder from which relative paths in substitutions start.
+    fn folder(&self) -> &Path {
+        self.path().and_then(Path::parent).unwrap_or(Path::new(""))
+    }
+
+    /// The text.
+    ///
+    /// # Errors
+    /// Why it cannot be read, in words.
+    pub fn read(&self) -> Result<String, String> {
+        match self {
+            Source::File(path) => read_text(path),
+            Source::BuiltIn(_, text) => Ok(text.clone()),
+        }
+    }
+
+    /// Reads, checks and compiles.
+    pub fn load(&self, kinds: &[FilterKind], clock: &Clock) -> Loaded {
+        let name = self.name();
+        let text = match self.read() {
+            Ok(text) => text,
+            Err(why) => {
+                let mut problems = Diagnostics::new();
+                let hint = "name the config with `-c FILE`";
+                problems.error(
+                    &Span::file(&name),
+                    format!("cannot read the config: {why}"),
+                    hint,
+                );
+                return Loaded {
+                    plan: None,
+                    text: None,
+                    diagnostics: problems.sorted(),
+                    print: Print::default(),
+                };
+            }
+        };
+        let env = Recorder {
+            inner: ProcessEnv::new(self.folder()),
+            files: RefCell::default(),
+        };
+        let (document, mut problems) = portway_config::parse(&name, &text, &env);
+        let mut plan = None;
+        if let Some(document) = &document {
+            let (compiled, more) = portway_plan::compile(document, kinds, clock);
+            problems.extend(more);
+            plan = compiled.filter(|_| !problems.has_errors());
+        }
+        Loaded {
+            plan,
+            text: document.map(|document| document.source),
+            diagnostics: problems.sorted(),
+            print: Print {
+                config: Some(hash(&text)),
+                files: env.files.into_inner(),
+            },
+        }
+    }
+
+    /// Whether everything that `print` was made of is still the same.
+    pub fn is_still(&self, print: &Print) -> bool {
+        let env = ProcessEnv::new(self.folder());
+        let config = self.read().ok().map(|text| hash(&text));
+        config == print.config
+            && print
+                .files
+                .iter()
+                .all(|(path, known)| env.file(path).ok().map(|t| hash(&t)) == *known)
+    }
+
+    /// The files that a config read with this print consists of.
+    pub fn files(&self, print: &Print) -> Vec<PathBuf> {
+        let named = print.files.iter().map(|(path, _)| self.folder().join(path));
+        self.path()
+            .map(Path::to_owned)
+            .into_iter()
+            .chain(named)
+            .collect()
+    }
+}
+
+fn read_text(path: &Path) -> Result<String, String> {
+    let file = std::fs::File::open(path).map_err(|e| e.to_string())?;
+    if !file.metadata().is_ok_and(|meta| meta.is_file()) {
+        return Err("it is not a file".to_owned());
+    }
+    let mut text = String::new();
+    let mut limited = file.take(FILE_BYTES_MAX + 1);
+    limited
+        .read_to_string(&mut text)
+        .map_err(|e| e.to_string())?;
+    if text.len() as u64 > FILE_BYTES_MAX {
+        return Err(format!("it is larger than {FILE_BYTES_MAX} bytes"));
+    }
+    Ok(text)
+}
+
+fn hash(text: &str) -> u64 {
+    xxh64(text.as_bytes(), 0)
+}
+
+/// Remembers which files were asked for.
+struct Recorder {
+    inner: ProcessEnv,
+    files: RefCell<Vec<(String, Option<u64>)>>,
+}
+
+impl Env for Recorder {
+    fn variable(&self, name: &str) -> Option<String> {
+        self.inner.variable(name)
+    }
+
+    fn file(&self, path: &str) -> Result<String, String> {
+        let text = self.inner.file(path);
+        let print = (path.to_owned(), text.as_deref().ok().map(hash));
+        self.files.borrow_mut().push(print);
+        text
+    }
+}
