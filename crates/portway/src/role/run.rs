@@ -6,6 +6,7 @@ use portway_telemetry::app_log::init_app_log;
 
 use crate::cli::RunArgs;
 use crate::process::tell_diagnostic;
+use crate::role::demo;
 use crate::running::{Running, Start};
 use crate::source::Source;
 use crate::{Exit, report};
@@ -29,12 +30,11 @@ pub fn run(args: &RunArgs) -> Exit {
         }
     };
     let source = Source::choose(args.config.config.as_deref());
-    if source.path().is_none() {
-        tracing::info!(
-            "no config was named and there is no ./portway.yaml: serving the {}",
-            source.name()
-        );
-    }
+    let _services = source.path().is_none().then(|| {
+        tracing::info!("no config was named and there is no ./portway.yaml: serving the {}", source.name());
+        let services = demo::services_for_the_built_in_config();
+        services.inspect_err(|why| tracing::warn!("without its sample services: {why}"))
+    });
     let (kinds, clock) = (portway_filters::all(), Clock::system());
     let mut loaded = source.load(&kinds, &clock);
     let Some(plan) = loaded.plan.take() else {

@@ -1,0 +1,26 @@
+#!/usr/bin/env bash
+# Installs what some tests drive and the machine lacks: nginx, for the differential test.
+# Goes on without it where it may not install; those tests then say what they lack.
+set -u
+
+missing=()
+# The path of a service's program is often not in an ordinary user's PATH.
+PATH="$PATH:/usr/sbin:/sbin"
+command -v nginx >/dev/null || missing+=(nginx-light)
+[ "${#missing[@]}" -eq 0 ] && exit 0
+
+if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null; then
+    echo "tools: missing ${missing[*]}; install them, or the tests that need them will say so" >&2
+    exit 0
+fi
+echo "tools: installing ${missing[*]}"
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+export DEBIAN_FRONTEND=noninteractive
+# Services are for tests to start: a package must not start its own.
+install() { RUNLEVEL=1 apt-get install -qq -y --no-install-recommends "${missing[@]}" >"$log" 2>&1; }
+install || { apt-get update -qq >"$log" 2>&1 && install; } || {
+    tail -n 5 "$log" >&2
+    echo "tools: could not install ${missing[*]}; the tests that need them will say so" >&2
+}
+exit 0
