@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use portway_core::{Clock, Mono};
+use portway_discovery::SourceSpec;
 use portway_filter::{Chain, LogSpec};
 use portway_net::listen::bind_workers;
 use portway_net::{BindError, Connections, Drain, ListenOptions};
@@ -192,7 +193,7 @@ fn upstreams(
             Some(live) if live.upstream.spec == *spec => Arc::clone(live),
             before => {
                 let upstream = Arc::new(Upstream::new(spec.clone()));
-                if let Some(before) = before.filter(|b| b.upstream.spec.source == spec.source) {
+                if let Some(before) = before.filter(|b| keeps_targets(&b.upstream.spec, spec)) {
                     upstream.inherit(&before.upstream);
                 }
                 let tasks =
@@ -205,6 +206,12 @@ fn upstreams(
             }
         })
         .collect()
+}
+
+/// Whether the targets of before are good until the new source has spoken: it is the same source, or
+/// one that speaks at once, and then they only lend their health to those of the same address.
+fn keeps_targets(before: &UpstreamSpec, now: &UpstreamSpec) -> bool {
+    before.source == now.source || matches!(now.source, SourceSpec::Static(_))
 }
 
 fn routes(
