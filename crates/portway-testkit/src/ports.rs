@@ -63,6 +63,27 @@ pub fn free() -> u16 {
     reserve().port()
 }
 
+/// An address that neither accepts connections nor refuses them: its queue is full. It is so while
+/// the second part lives.
+///
+/// # Panics
+/// If there is no free port.
+#[must_use]
+pub fn deaf() -> (SocketAddr, Vec<Socket>) {
+    let socket = shared(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).expect("a free port");
+    socket.listen(0).expect("listens");
+    let addr = socket.local_addr().expect("bound");
+    let mut held = vec![socket];
+    // One fits into a queue of none; the others see to it that nothing else does.
+    for _ in 0..4 {
+        let client = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+        client.set_nonblocking(true).expect("a setting");
+        let _ = client.connect(&addr);
+        held.push(client);
+    }
+    (addr.as_socket().expect("an IPv4 address"), held)
+}
+
 fn shared(addr: SocketAddr) -> std::io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(addr), Type::STREAM, None)?;
     socket.set_reuse_address(true)?;

@@ -3,4 +3,12 @@
 //! Must hold: loopback only, on ports nobody chose; time moves by hand where it matters, and every wait
 //! has an end. Never: looks at anything a client, an origin or an operator could not see.
 
+mod attack;
 mod balance;
+mod http1;
+mod limits;
+mod pool;
+mod resilience;
+mod support;
+mod timeouts;
+mod reload;

@@ -1,0 +1,268 @@
+//! A change of the config: who keeps what, who notices what, and what nobody must notice.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use portway_testkit::{Gateway, RawClient, eventually, ports, raw::get, replies};
+
+use crate::pool::{Config, Gate, advance, letters, says, who};
+use crate::support::code;
+
+mod drain;
+
+/// Three threads ask without a pause, each over one connection; the config changes 20 times under
+/// them.
+#[test]
+fn twenty_reloads_under_load_lose_no_request_and_close_no_connection() {
+    let pool = letters(2);
+    let yaml = |round: usize| {
+        let more = format!(
+            "global_filters: [ {{ headers: {{ response: {{ set: {{ X-Round: \"{round}\" }} }} }} }} ]"
+        );
+        let config = Config {
+            more: &more,
+            ..Config::PLAIN
+        };
+        let routes: String = (0..round)
+            .map(|n| format!(", {{ name: r{n}, prefix: /r{n}, respond: {{ status: 204 }} }}"))
+            .collect();
+        let yaml = config.yaml(&pool);
+        yaml.replace(
+            "upstream: pool,  } ]",
+            &format!("upstream: pool }}{routes} ]"),
+        )
+    };
+    let gateway = Gateway::start(&yaml(0));
+    let done = Arc::new(AtomicBool::new(false));
+    let asked = Arc::new(AtomicU64::new(0));
+    let threads: Vec<_> = (0..3)
+        .map(|_| {
+            let (addr, done, asked) = (gateway.addr(), Arc::clone(&done), Arc::clone(&asked));
+            std::thread::spawn(move || {
+                let mut client = RawClient::connect(addr);
+                while !done.load(Ordering::Acquire) {
+                    who(&mut client, &get("/")); // panics if the connection closes
+                    asked.fetch_add(1, Ordering::Relaxed);
+                }
+            })
+        })
+        .collect();
+    for round in 1..=20 {
+        let before = asked.load(Ordering::Relaxed);
+        gateway.reload(&yaml(round)).expect("a good config");
+        eventually("requests under this config", || {
+            asked.load(Ordering::Relaxed) > before + 9
+        });
+    }
+    done.store(true, Ordering::Release);
+    for thread in threads {
+        thread.join().expect("every request was answered");
+    }
+    let last = RawClient::get(gateway.addr(), "/");
+    assert_eq!(last.field("x-round"), Some("20"));
+    RawClient::get(gateway.addr(), "/r19").expect_status(204);
+    let connections: u64 = pool.iter().map(|origin| origin.connection_count()).sum();
+    assert!(
+        connections <= 8,
+        "the pools stay: {connections} connections"
+    );
+}
+
+#[test]
+fn an_unchanged_upstream_keeps_its_pool() {
+    let pool = letters(1);
+    let gateway = Gateway::start(&Config::PLAIN.yaml(&pool));
+    let mut client = RawClient::connect(gateway.addr());
+    for round in 0..5 {
+        who(&mut client, &get("/"));
+        let more = format!(
+            "# round {round}\nglobal_filters: [ {{ body_limit: {{ max: {round}1KiB }} }} ]"
+        );
+        let config = Config {
+            more: &more,
+            ..Config::PLAIN
+        };
+        gateway.reload(&config.yaml(&pool)).unwrap();
+    }
+    who(&mut client, &get("/"));
+    assert_eq!(pool[0].connection_count(), 1);
+}
+
+const LIMITED: &str = "filters: [ { rate_limit: { qps: 0.001, burst: 3 } } ]";
+
+#[test]
+fn a_limiter_goes_on_counting_unless_it_changed() {
+    let pool = letters(1);
+    let yaml = |filters, more| {
+        let config = Config {
+            route: filters,
+            more,
+            ..Config::PLAIN
+        };
+        config.yaml(&pool)
+    };
+    let gateway = Gateway::start(&yaml(LIMITED, ""));
+    let ask = || RawClient::get(gateway.addr(), "/").status;
+    assert_eq!([ask(), ask()], [200, 200]);
+    gateway
+        .reload(&yaml(
+            LIMITED,
+            "global_filters: [ { security_headers: {} } ]",
+        ))
+        .unwrap();
+    assert_eq!([ask(), ask()], [200, 429], "the third of three, then none");
+    let wider = LIMITED.replace("burst: 3", "burst: 4");
+    gateway.reload(&yaml(&wider, "")).unwrap();
+    assert_eq!(ask(), 200, "another limit");
+}
+
+#[test]
+fn an_open_breaker_stays_open() {
+    for config in [
+        Config {
+            upstream: "circuit_breaker: { failure_threshold: 2, open_for: 1h }",
+            ..Config::PLAIN
+        },
+        Config {
+            route: "filters: [ { circuit_breaker: { threshold: 2, timeout: 1h } } ]",
+            ..Config::PLAIN
+        },
+    ] {
+        let pool = letters(1);
+        let gateway = Gateway::start(&config.yaml(&pool));
+        pool[0].set_handler(replies::status(500));
+        for _ in 0..2 {
+            RawClient::get(gateway.addr(), "/").expect_status(500);
+        }
+        pool[0].set_handler(says(b'a'));
+        let changed = Config {
+            more: "global_filters: [ { security_headers: {} } ]",
+            ..config
+        };
+        gateway.reload(&changed.yaml(&pool)).unwrap();
+        let reply = RawClient::get(gateway.addr(), "/");
+        assert_eq!(code(&reply), "circuit_open");
+    }
+}
+
+/// An ejected target stays out when only the policy changes.
+#[test]
+fn an_upstream_of_another_policy_remembers_who_is_ill() {
+    let pool = letters(2);
+    pool[1].set_handler(replies::status(500));
+    let yaml = |policy: &str| {
+        let upstream = format!(
+            "outlier_detection: {{ consecutive_5xx: 1, eject_for: 1h }}, load_balance: {{ policy: {policy} }}"
+        );
+        let config = Config {
+            upstream: &upstream,
+            ..Config::PLAIN
+        };
+        config.yaml(&pool)
+    };
+    let gateway = Gateway::start(&yaml("round_robin"));
+    let statuses = || [(); 6].map(|()| RawClient::get(gateway.addr(), "/").status);
+    assert_eq!(statuses().iter().filter(|s| **s == 500).count(), 1);
+    gateway.reload(&yaml("random")).unwrap();
+    assert_eq!(statuses(), [200; 6]);
+}
+
+#[test]
+fn a_broken_config_changes_nothing() {
+    let pool = letters(1);
+    let good = Config::PLAIN.yaml(&pool);
+    let gateway = Gateway::start(&good);
+    let mut client = RawClient::connect(gateway.addr());
+    who(&mut client, &get("/"));
+    for (what, broken) in [
+        ("an unknown key", good.replace("prefix:", "prefx:")),
+        (
+            "an unknown upstream",
+            good.replace("upstream: pool", "upstream: pol"),
+        ),
+        ("no YAML", "routes: [".into()),
+    ] {
+        assert!(gateway.reload(&broken).is_err(), "{what}");
+        assert_eq!(who(&mut client, &get("/")), "a", "{what}");
+    }
+    assert_eq!(gateway.inner().snapshot().generation, 1);
+}
+
+#[test]
+fn a_listener_that_cannot_be_bound_changes_nothing() {
+    let pool = letters(1);
+    let taken = ports::reserve();
+    let _listener = taken.listen().unwrap();
+    let good = Config::PLAIN.yaml(&pool);
+    let gateway = Gateway::start(&good);
+    let second = format!(
+        "}}, {{ name: second, bind: \"{}\" }} ]\nupstreams",
+        taken.addr()
+    );
+    let with_second = good
+        .replace("} ]\nupstreams", &second)
+        .replace("prefix: /,", "prefix: /new,");
+    let error = gateway.reload(&with_second).unwrap_err();
+    assert!(error.contains("second"), "{error}");
+    RawClient::get(gateway.addr(), "/").expect_status(200);
+    assert!(Gateway::try_start(&with_second, portway_core::Clock::system()).is_err());
+}
+
+#[test]
+fn an_exchange_under_way_ends_under_the_config_it_began_with() {
+    let pool = letters(1);
+    let gate = Gate::default();
+    let held = gate.clone();
+    pool[0].set_handler(move |request, conn| {
+        held.wait();
+        says(b'a')(request, conn);
+    });
+    let with_header = |value: &str| {
+        let more = format!(
+            "global_filters: [ {{ headers: {{ response: {{ set: {{ X-Config: {value} }} }} }} }} ]"
+        );
+        let config = Config {
+            more: &more,
+            ..Config::PLAIN
+        };
+        config.yaml(&pool)
+    };
+    let gateway = Gateway::start(&with_header("old"));
+    let mut client = RawClient::connect(gateway.addr());
+    client.send(get("/"));
+    pool[0].wait("it is under way", |seen| seen.request_count == 1);
+    // Even its route and its upstream are gone from the new one.
+    let without = with_header("new")
+        .replace("upstream: pool,", "respond: { status: 204 }")
+        .replace("routes: [ { name: all", "routes: [ { name: other");
+    let upstreams = without.find("upstreams:").unwrap();
+    let routes = without.find("routes:").unwrap();
+    let without = without[..upstreams].to_owned() + &without[routes..];
+    gateway.reload(&without).expect("a good config");
+    let fresh = RawClient::get(gateway.addr(), "/");
+    assert_eq!((fresh.status, fresh.field("x-config")), (204, Some("new")));
+    gate.open();
+    let old = client.reply();
+    assert_eq!((&*old.text(), old.field("x-config")), ("a", Some("old")));
+    client.send(get("/"));
+    assert_eq!(
+        client.reply().field("x-config"),
+        Some("new"),
+        "the same connection"
+    );
+}
+
+#[test]
+fn timeouts_of_the_new_config_hold_for_open_connections() {
+    let pool = letters(1);
+    let yaml = Config::PLAIN.yaml(&pool);
+    let (gateway, hand) = Gateway::with_manual_clock(&yaml);
+    let mut client = RawClient::connect(gateway.addr());
+    who(&mut client, &get("/"));
+    let shorter = yaml.replace("workers: 1", "workers: 1, idle_timeout: 5s");
+    gateway.reload(&shorter).unwrap();
+    who(&mut client, &get("/"));
+    advance(&gateway, &hand, Duration::from_secs(6));
+    client.expect_closed();
+}

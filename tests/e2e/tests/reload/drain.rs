@@ -1,0 +1,106 @@
+//! Listeners that come and go, and the end of the process.
+
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+
+use portway_testkit::{Gateway, Origin, RawClient, eventually, ports, raw::get};
+
+use crate::pool::{Config, Gate, advance, letters, says, who};
+
+/// An origin that holds what asks for `/hold`.
+fn holding(gate: &Gate) -> Vec<Origin> {
+    let pool = letters(1);
+    let gate = gate.clone();
+    pool[0].set_handler(move |request, conn| {
+        if request.target() == "/hold" {
+            gate.wait();
+        }
+        says(b'a')(request, conn);
+    });
+    pool
+}
+
+fn with_second(yaml: &str, addr: SocketAddr) -> String {
+    let second = format!("}}, {{ name: second, bind: \"{addr}\" }} ]\nupstreams");
+    yaml.replace("} ]\nupstreams", &second)
+}
+
+fn refuses(addr: SocketAddr) -> bool {
+    TcpStream::connect(addr).is_err()
+}
+
+#[test]
+fn an_added_listener_answers_and_a_removed_one_drains() {
+    let gate = Gate::default();
+    let pool = holding(&gate);
+    let port = ports::reserve();
+    let one = Config::PLAIN.yaml(&pool);
+    let two = with_second(&one, port.addr());
+    let gateway = Gateway::start(&one);
+    assert!(refuses(port.addr()));
+    gateway.reload(&two).unwrap();
+    let mut idle = RawClient::connect(port.addr());
+    assert_eq!(who(&mut idle, &get("/")), "a");
+    let mut busy = RawClient::connect(port.addr());
+    busy.send(get("/hold"));
+    pool[0].wait("it is under way", |seen| seen.request_count == 2);
+    let mut stays = RawClient::connect(gateway.addr_of("public"));
+    who(&mut stays, &get("/"));
+
+    gateway.reload(&one).unwrap();
+    idle.expect_closed();
+    eventually("it refuses", || refuses(port.addr()));
+    gate.open();
+    let last = busy.reply();
+    assert_eq!(last.expect_status(200).text(), "a");
+    assert_eq!(last.field("connection"), Some("close"));
+    busy.half_close().expect_closed();
+    assert_eq!(
+        who(&mut stays, &get("/")),
+        "a",
+        "the other listener does not notice"
+    );
+
+    gateway.reload(&two).unwrap();
+    assert_eq!(who(&mut RawClient::connect(port.addr()), &get("/")), "a");
+}
+
+#[test]
+fn a_drain_refuses_new_connections_and_finishes_what_runs() {
+    let gate = Gate::default();
+    let pool = holding(&gate);
+    let gateway = Gateway::start(&Config::PLAIN.yaml(&pool));
+    let addr = gateway.addr();
+    let mut idle = RawClient::connect(addr);
+    who(&mut idle, &get("/"));
+    let mut busy = RawClient::connect(addr);
+    busy.send(get("/hold"));
+    pool[0].wait("it is under way", |seen| seen.request_count == 2);
+    gateway.drain(Duration::from_secs(60));
+    idle.expect_closed();
+    eventually("it refuses", || refuses(addr));
+    gate.open();
+    let last = busy.reply();
+    assert_eq!(last.expect_status(200).text(), "a");
+    assert_eq!(last.field("connection"), Some("close"));
+    gateway.wait_connections(0);
+}
+
+#[test]
+fn the_deadline_of_a_drain_cuts_what_still_runs() {
+    let gate = Gate::default();
+    let pool = holding(&gate);
+    let (gateway, hand) = Gateway::with_manual_clock(&Config::PLAIN.yaml(&pool));
+    advance(&gateway, &hand, Duration::from_secs(1));
+    let mut busy = RawClient::connect(gateway.addr());
+    busy.send(get("/hold"));
+    pool[0].wait("it is under way", |seen| seen.request_count == 1);
+    gateway.drain(Duration::from_secs(5));
+    busy.expect_silence(Duration::from_millis(50));
+    hand.advance(Duration::from_secs(6));
+    let drained = gateway.inner().drained();
+    gateway.inner().background().block_on(drained);
+    drop(gateway); // as the process does when `drained` is over
+    busy.expect_closed();
+    gate.open();
+}
