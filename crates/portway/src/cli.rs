@@ -57,9 +57,10 @@ pub struct DemoArgs {
     /// Try everything, say what happened, and exit.
     #[arg(long)]
     pub tour: bool,
-    /// How much to tell on standard error: off, error, warn, info, debug or trace.
-    #[arg(long, value_name = "LEVEL", default_value = "warn")]
-    pub log_level: LogLevel,
+    /// How much to tell on standard error: off, error, warn, info, debug or trace; warn if none is
+    /// given, and off with --tour, which causes trouble on purpose.
+    #[arg(long, value_name = "LEVEL")]
+    pub log_level: Option<LogLevel>,
 }
 
 /// A question.

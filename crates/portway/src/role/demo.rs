@@ -17,7 +17,7 @@ use std::sync::Arc;
 use portway_admin::Operations;
 use portway_core::Clock;
 use portway_net::Inherited;
-use portway_telemetry::app_log::init_app_log;
+use portway_telemetry::app_log::{LogLevel, init_app_log};
 
 use crate::cli::DemoArgs;
 use crate::running::{Running, Start};
@@ -29,7 +29,12 @@ use services::Services;
 
 /// Shows the gateway at work.
 pub fn demo(args: &DemoArgs) -> Exit {
-    let log = match init_app_log(args.log_level) {
+    let quiet = if args.tour {
+        LogLevel::Off
+    } else {
+        LogLevel::Warn
+    };
+    let log = match init_app_log(args.log_level.unwrap_or(quiet)) {
         Ok(log) => log,
         Err(error) => return failed(&error.to_string()),
     };
@@ -40,7 +45,8 @@ pub fn demo(args: &DemoArgs) -> Exit {
     let text = config::yaml(&ports);
     let folder = std::env::temp_dir().join(format!("portway-demo-{}", std::process::id()));
     let file = folder.join("gateway.yaml");
-    if let Err(error) = std::fs::create_dir_all(&folder).and_then(|()| std::fs::write(&file, &text)) {
+    if let Err(error) = std::fs::create_dir_all(&folder).and_then(|()| std::fs::write(&file, &text))
+    {
         return failed(&format!("cannot write {}: {error}", file.display()));
     }
     let removed = Removed(folder);
@@ -51,7 +57,14 @@ pub fn demo(args: &DemoArgs) -> Exit {
         report::write(&mut std::io::stderr().lock(), &loaded.diagnostics);
         return failed("its own config is not fine");
     };
-    let start = Start { source, loaded, kinds, clock, log, inherited: Inherited::default() };
+    let start = Start {
+        source,
+        loaded,
+        kinds,
+        clock,
+        log,
+        inherited: Inherited::default(),
+    };
     let running = match Running::start(start, plan) {
         Ok(running) => running,
         Err(why) => return failed(&why),
@@ -94,12 +107,17 @@ impl Drop for Removed {
 /// The sample services on their usual ports, without the rest of the demo: what the built-in config
 /// of `portway run` leads to.
 pub fn services_for_the_built_in_config() -> Result<Services, String> {
-    start_on(&Ports::USUAL, |port| bind(port).map_err(|e| format!("127.0.0.1:{port}: {e}"))).map(|(services, _)| services)
+    start_on(&Ports::USUAL, |port| {
+        bind(port).map_err(|e| format!("127.0.0.1:{port}: {e}"))
+    })
+    .map(|(services, _)| services)
 }
 
 fn start_services() -> Result<(Services, Ports), String> {
     let free = |port| {
-        let socket = bind(port).or_else(|_| bind(0)).map_err(|e| format!("no free port: {e}"))?;
+        let socket = bind(port)
+            .or_else(|_| bind(0))
+            .map_err(|e| format!("no free port: {e}"))?;
         let got = socket.local_addr().map_err(|e| e.to_string())?.port();
         if got != port {
             eprintln!("portway demo: port {port} is taken, using {got}");
@@ -125,7 +143,8 @@ fn start_on(
         flaky: socket(usual.flaky)?,
     };
     let ports = sockets.ports(usual).map_err(|e| e.to_string())?;
-    let services = Services::start(sockets).map_err(|e| format!("cannot start the services: {e}"))?;
+    let services =
+        Services::start(sockets).map_err(|e| format!("cannot start the services: {e}"))?;
     Ok((services, ports))
 }
 
@@ -134,9 +153,17 @@ fn bind(port: u16) -> std::io::Result<TcpListener> {
 }
 
 fn print_summary(ports: &Ports, file: &Path, text: &str) {
-    let Ports { gateway, admin, flaky, .. } = ports;
-    let (url, admin, flaky) =
-        (format!("http://127.0.0.1:{gateway}"), format!("http://127.0.0.1:{admin}"), format!("http://127.0.0.1:{flaky}"));
+    let Ports {
+        gateway,
+        admin,
+        flaky,
+        ..
+    } = ports;
+    let (url, admin, flaky) = (
+        format!("http://127.0.0.1:{gateway}"),
+        format!("http://127.0.0.1:{admin}"),
+        format!("http://127.0.0.1:{flaky}"),
+    );
     let token = config::TOKEN;
     let (file, pid) = (file.display(), std::process::id());
     let greeting = config::GREETING;

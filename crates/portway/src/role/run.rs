@@ -31,7 +31,10 @@ pub fn run(args: &RunArgs) -> Exit {
     };
     let source = Source::choose(args.config.config.as_deref());
     let _services = source.path().is_none().then(|| {
-        tracing::info!("no config was named and there is no ./portway.yaml: serving the {}", source.name());
+        tracing::info!(
+            "no config was named and there is no ./portway.yaml: serving the {}",
+            source.name()
+        );
         let services = demo::services_for_the_built_in_config();
         services.inspect_err(|why| tracing::warn!("without its sample services: {why}"))
     });

@@ -25,8 +25,14 @@ pub struct Reply {
 impl Reply {
     /// A field's first value.
     pub fn field(&self, name: &str) -> Option<&str> {
-        let mut fields = self.head.lines().skip(1).filter_map(|line| line.split_once(':'));
-        fields.find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim())
+        let mut fields = self
+            .head
+            .lines()
+            .skip(1)
+            .filter_map(|line| line.split_once(':'));
+        fields
+            .find(|(known, _)| known.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value.trim())
     }
 }
 
@@ -38,7 +44,8 @@ pub fn ask(method: &str, port: u16, target: &str, fields: &[(&str, &str)]) -> Re
     let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
     stream.set_read_timeout(Some(TIMEOUT))?;
     stream.set_write_timeout(Some(TIMEOUT))?;
-    let mut request = format!("{method} {target} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: close\r\n");
+    let mut request =
+        format!("{method} {target} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: close\r\n");
     for (name, value) in fields {
         request += &format!("{name}: {value}\r\n");
     }
@@ -56,7 +63,11 @@ fn parse(reply: &[u8]) -> Option<Reply> {
     let text = std::str::from_utf8(reply).ok()?;
     let (head, body) = text.split_once("\r\n\r\n")?;
     let status = head.strip_prefix("HTTP/1.1 ")?.get(..3)?.parse().ok()?;
-    let mut reply = Reply { status, head: head.to_owned(), body: body.to_owned() };
+    let mut reply = Reply {
+        status,
+        head: head.to_owned(),
+        body: body.to_owned(),
+    };
     if reply.field("transfer-encoding").is_some() {
         reply.body = unchunk(body)?;
     }
@@ -83,8 +94,14 @@ mod tests {
     #[test]
     fn reads_replies_of_both_framings() {
         let reply = parse(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nX-A:  b \r\n\r\nhi").unwrap();
-        assert_eq!((reply.status, reply.body.as_str(), reply.field("x-a")), (200, "hi", Some("b")));
-        let reply = parse(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n1\r\n!\r\n0\r\n\r\n").unwrap();
+        assert_eq!(
+            (reply.status, reply.body.as_str(), reply.field("x-a")),
+            (200, "hi", Some("b"))
+        );
+        let reply = parse(
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n1\r\n!\r\n0\r\n\r\n",
+        )
+        .unwrap();
         assert_eq!(reply.body, "hi!");
         assert!(parse(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhi").is_none());
         assert!(parse(b"nonsense").is_none());

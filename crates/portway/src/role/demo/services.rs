@@ -74,7 +74,9 @@ impl Services {
             (sockets.slow, Service::Slow),
             (sockets.flaky, Service::Flaky(Arc::default())),
         ];
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
         let (end, ended) = oneshot::channel();
         let mut tasks = JoinSet::new();
         for (socket, service) in all {
@@ -83,12 +85,17 @@ impl Services {
             let socket = tokio::net::TcpListener::from_std(socket)?;
             tasks.spawn_on(accept(socket, service), runtime.handle());
         }
-        let thread = std::thread::Builder::new().name("services".to_owned()).spawn(move || {
-            // Told to end, or the sender is gone: the same.
-            let _ = runtime.block_on(ended);
-            drop(tasks);
-        })?;
-        Ok(Services { end: Some(end), thread: Some(thread) })
+        let thread = std::thread::Builder::new()
+            .name("services".to_owned())
+            .spawn(move || {
+                // Told to end, or the sender is gone: the same.
+                let _ = runtime.block_on(ended);
+                drop(tasks);
+            })?;
+        Ok(Services {
+            end: Some(end),
+            thread: Some(thread),
+        })
     }
 }
 
@@ -129,15 +136,29 @@ impl Service {
     async fn answer(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
         let path = request.uri().path();
         match self {
-            Service::Users(_) if path == "/health" => reply(StatusCode::OK, "{\"status\":\"ok\"}\n".to_owned()),
+            Service::Users(_) if path == "/health" => {
+                reply(StatusCode::OK, "{\"status\":\"ok\"}\n".to_owned())
+            }
             Service::Users(instance) => {
-                let body = serde_json::json!({ "service": "users", "instance": instance, "path": path });
+                let body =
+                    serde_json::json!({ "service": "users", "instance": instance, "path": path });
                 reply(StatusCode::OK, format!("{body}\n"))
             }
             Service::Slow => {
-                let wait = request.uri().query().and_then(wait).unwrap_or(SLOW).min(SLOW_MAX);
+                let wait = request
+                    .uri()
+                    .query()
+                    .and_then(wait)
+                    .unwrap_or(SLOW)
+                    .min(SLOW_MAX);
                 tokio::time::sleep(wait).await;
-                reply(StatusCode::OK, format!("{{\"service\":\"slow\",\"waited_ms\":{}}}\n", wait.as_millis()))
+                reply(
+                    StatusCode::OK,
+                    format!(
+                        "{{\"service\":\"slow\",\"waited_ms\":{}}}\n",
+                        wait.as_millis()
+                    ),
+                )
             }
             Service::Flaky(fails) => {
                 match (request.method(), path) {
@@ -150,7 +171,10 @@ impl Service {
                     _ => {}
                 }
                 let fails = fails.load(Ordering::Relaxed);
-                reply(StatusCode::OK, format!("{{\"service\":\"flaky\",\"fails\":{fails}}}\n"))
+                reply(
+                    StatusCode::OK,
+                    format!("{{\"service\":\"flaky\",\"fails\":{fails}}}\n"),
+                )
             }
         }
     }
