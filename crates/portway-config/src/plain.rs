@@ -21,8 +21,10 @@ const KEY_BYTES_MAX: usize = 256;
 
 /// Reads the document; `None` if there is anything in it that this cannot read.
 pub fn read(file: &Arc<str>, text: &str) -> Option<Node> {
-    let control = |b: u8| (b < b' ' && b != b'\n') || b == 0x7f;
-    if text.bytes().any(control) || u32::try_from(text.len()).is_err() {
+    // Without an early end this runs over many octets at once.
+    let control = |b: u8| ((b < b' ') & (b != b'\n')) | (b == 0x7f);
+    let controls = text.bytes().fold(false, |found, b| found | control(b));
+    if controls || u32::try_from(text.len()).is_err() {
         return None;
     }
     let mut reader = Reader {
@@ -32,6 +34,8 @@ pub fn read(file: &Arc<str>, text: &str) -> Option<Node> {
         line: 1,
         line_start: 0,
         indent: 0,
+        entries: Vec::new(),
+        items: Vec::new(),
     };
     reader.find_content()?;
     if reader.indent != 0 || reader.is_at_end() {
@@ -50,6 +54,11 @@ struct Reader<'a> {
     line_start: usize,
     /// Spaces before the content of the line.
     indent: usize,
+    /// Entries of the maps that are not complete, the innermost last: a complete map takes its own in
+    /// one piece of the right size.
+    entries: Vec<Entry>,
+    /// The same for lists.
+    items: Vec<Node>,
 }
 
 impl<'a> Reader<'a> {
@@ -171,14 +180,14 @@ impl<'a> Reader<'a> {
 
     fn map(&mut self, indent: usize, depth: usize) -> Option<Node> {
         let mut node = self.node(self.at, Kind::Map(Vec::new()));
-        let mut entries = Vec::new();
+        let first = self.entries.len();
         loop {
             let length = self.key_length()?;
             let key_span = self.span(self.at);
             let key: Box<str> = self.text[self.at..self.at + length].into();
             self.at += length + 1;
             let value = self.value_of_key(indent, depth)?;
-            entries.push(Entry {
+            self.entries.push(Entry {
                 key,
                 key_span,
                 value,
@@ -189,10 +198,10 @@ impl<'a> Reader<'a> {
         }
         // A deeper line than this map's would have been an error or a longer text.
         let ends = self.is_at_end() || self.indent < indent || self.is_dash();
-        if !ends || is_repetitive(&entries) {
+        if !ends || is_repetitive(&self.entries[first..]) {
             return None;
         }
-        node.kind = Kind::Map(entries);
+        node.kind = Kind::Map(self.entries.drain(first..).collect());
         Some(node)
     }
 
@@ -224,12 +233,13 @@ impl<'a> Reader<'a> {
 
     fn list(&mut self, indent: usize, depth: usize) -> Option<Node> {
         let mut node = self.node(self.at, Kind::List(Vec::new()));
-        let mut items = Vec::new();
+        let first = self.items.len();
         while !self.is_at_end() && self.at - self.line_start == indent && self.is_dash() {
             self.at += 1;
-            items.push(self.item(indent, depth)?);
+            let item = self.item(indent, depth)?;
+            self.items.push(item);
         }
-        node.kind = Kind::List(items);
+        node.kind = Kind::List(self.items.drain(first..).collect());
         (self.is_at_end() || self.indent <= indent).then_some(node)
     }
 

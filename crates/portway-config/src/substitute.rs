@@ -36,7 +36,12 @@ impl Substitution<'_> {
             Kind::Map(entries) => {
                 return entries.iter_mut().for_each(|e| self.visit(&mut e.value));
             }
-            Kind::Plain(text) | Kind::Quoted(text) if !text.contains("${") => return,
+            // Nearly no value has a dollar: look for one octet before looking for two.
+            Kind::Plain(text) | Kind::Quoted(text)
+                if !text.as_bytes().contains(&b'$') || !text.contains("${") =>
+            {
+                return;
+            }
             Kind::Plain(text) | Kind::Quoted(text) => std::mem::take(text),
         };
         let (text, origin) = self.replace(node, &replaced);

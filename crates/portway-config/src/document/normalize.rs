@@ -117,6 +117,8 @@ fn inline_upstreams(routes: &[Route], upstreams: &mut Vec<Upstream>) -> Vec<Opti
     if routes.iter().all(|r| r.targets.value().is_none()) {
         return vec![None; routes.len()];
     }
+    let template: Upstream = of_names(&Span::file(""), &[("name", "")]);
+    upstreams.reserve(routes.len());
     let taken: HashSet<String> = upstreams.iter().map(|u| u.name.to_string()).collect();
     let of_route = |route: &Route| {
         let targets = route.targets.value()?;
@@ -126,7 +128,7 @@ fn inline_upstreams(routes: &[Route], upstreams: &mut Vec<Upstream>) -> Vec<Opti
         } else {
             route.name.to_string()
         };
-        let mut upstream: Upstream = of_names(targets.span(), &[("name", "x")]);
+        let mut upstream = template.clone();
         upstream.name = Spanned::new(name, route.name.span());
         upstream.targets = Given::Yes(targets.clone());
         upstreams.push(upstream);

@@ -109,21 +109,23 @@ impl Reader<'_> {
 
     fn flow_list(&mut self, depth: usize) -> Option<Node> {
         let start = self.at;
-        let mut items = Vec::new();
+        let first = self.items.len();
         if self.opens_something(b']', depth)? {
             loop {
-                items.push(self.flow_value(depth)?);
+                let item = self.flow_value(depth)?;
+                self.items.push(item);
                 if !self.goes_on(b']')? {
                     break;
                 }
             }
         }
+        let items = self.items.drain(first..).collect();
         Some(self.node(start, Kind::List(items)))
     }
 
     fn flow_map(&mut self, depth: usize) -> Option<Node> {
         let start = self.at;
-        let mut entries = Vec::new();
+        let first = self.entries.len();
         if self.opens_something(b'}', depth)? {
             loop {
                 let length = self.key_length().filter(|l| *l < KEY_BYTES_MAX)?;
@@ -132,7 +134,7 @@ impl Reader<'_> {
                 self.at += length + 1;
                 self.skip_spaces();
                 let value = self.flow_value(depth)?;
-                entries.push(Entry {
+                self.entries.push(Entry {
                     key,
                     key_span,
                     value,
@@ -142,9 +144,10 @@ impl Reader<'_> {
                 }
             }
         }
-        if is_repetitive(&entries) {
+        if is_repetitive(&self.entries[first..]) {
             return None;
         }
+        let entries = self.entries.drain(first..).collect();
         Some(self.node(start, Kind::Map(entries)))
     }
 
