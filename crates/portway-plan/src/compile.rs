@@ -9,10 +9,11 @@ mod routes;
 mod upstreams;
 
 use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use portway_config::document::{Admin, Document, Workers};
-use portway_config::{Bind, Spanned};
+use portway_config::{Address, Bind, Spanned};
 use portway_core::diagnostic::nearest;
 use portway_core::{Clock, Diagnostics};
 use portway_filter::FilterKind;
@@ -49,6 +50,7 @@ pub fn compile(
     };
     let (routes, specs) = routes::routes(&compiler, &names, &globals, &mut problems);
     let admin = admin(&document.admin, &mut problems);
+    refuse_admin_as_target(document, &admin, &mut problems);
     for time in [
         &document.process.read_timeout,
         &document.process.write_timeout,
@@ -107,6 +109,36 @@ fn admin(config: &Admin, problems: &mut Diagnostics) -> AdminPlan {
         bind,
         token: token.map(|t| (**t).clone()),
     }
+}
+
+/// No route may lead to the operators' API: what guards it is that clients cannot reach it
+/// (CVE-2022-24112).
+fn refuse_admin_as_target(document: &Document, admin: &AdminPlan, problems: &mut Diagnostics) {
+    let AdminBind::Tcp(bind) = &admin.bind else {
+        return;
+    };
+    let targets = document.upstreams.iter().filter_map(|u| u.targets.value());
+    for target in targets.flat_map(|targets| targets.iter()) {
+        if reaches(&target.addr, *bind) {
+            problems.error(
+                target.addr.span(),
+                format!("{} is the operators' API of this gateway", *target.addr),
+                "clients must not reach it; use `expose` for /health and /metrics",
+            );
+        }
+    }
+}
+
+/// Whether connecting to `target` leads to what listens on `bind`.
+fn reaches(target: &Address, bind: SocketAddr) -> bool {
+    let everywhere = bind.ip().is_unspecified();
+    let local = bind.ip().is_loopback() || everywhere;
+    let same_host = match target.socket_addr().map(|addr| addr.ip().to_canonical()) {
+        None => local && &*target.host == "localhost",
+        Some(ip) if ip.is_unspecified() => local,
+        Some(ip) => ip == bind.ip().to_canonical() || (everywhere && ip.is_loopback()),
+    };
+    same_host && target.port == bind.port()
 }
 
 /// Ids by name, with the places they come from.

@@ -234,7 +234,7 @@ impl Session {
             return Next::Close;
         }
         let framing = reply_framing(&reply, &exchange.request.method, exchange.protocol);
-        let rest = self.rest_of_request();
+        let rest = self.rest_of_request(exchange);
         let goes_on = persistent
             && !reply.close
             && framing != Framing::Close
@@ -274,7 +274,8 @@ impl Session {
                 self.conn.abort();
                 Next::Close
             }
-            Ok(()) if !goes_on => Next::Linger,
+            // The rest of the request may have broken while the reply was on its way.
+            Ok(()) if !goes_on || !self.conn.is_sound() => Next::Linger,
             Ok(()) if rest == Rest::Small => self.drain(exchange).await,
             Ok(()) => Next::Go,
         }
@@ -324,9 +325,17 @@ impl Session {
     }
 
     /// What of the request nobody has read.
-    fn rest_of_request(&self) -> Rest {
+    fn rest_of_request(&self, exchange: &Exchange) -> Rest {
+        // Behind a body that broke, nothing says where the next request begins: taken for one, the
+        // rest of the body would be smuggled.
+        if !self.conn.is_sound() {
+            return Rest::Endless;
+        }
         if self.conn.body_is_done() {
             return Rest::None;
+        }
+        if self.worker.wheel.now() >= exchange.read_deadline {
+            return Rest::Endless;
         }
         // A client that waits for `100 Continue` may send its body or not: no telling where the next
         // request begins.

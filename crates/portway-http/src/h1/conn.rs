@@ -152,7 +152,16 @@ impl Conn {
         }
         state.rest();
         let Io::Tcp(stream) = &state.io;
-        stream.poll_read_ready(cx).map(|_| ())
+        if ready!(stream.poll_read_ready(cx)).is_err() {
+            return Poll::Ready(());
+        }
+        // A fresh socket counts as ready until a read has shown otherwise: without this, a connection
+        // that never asks would pass for one whose request has begun.
+        let filled = state.poll_fill(cx, limits::READ_BYTES).map(|_| ());
+        if filled.is_pending() {
+            state.rest();
+        }
+        filled
     }
 
     /// Ready when the peer has gone away. Bytes that come early (a pipelined request) are kept, up to
@@ -229,6 +238,13 @@ impl Conn {
     pub fn is_reusable(&self) -> bool {
         let state = self.0.borrow();
         state.reusable && !state.eof && matches!(state.decoder, Decoder::Done)
+    }
+
+    /// Whether nothing happened after which the place of a next message is in doubt: a body that was
+    /// malformed, too large or cut off.
+    #[must_use]
+    pub fn is_sound(&self) -> bool {
+        self.0.borrow().reusable
     }
 
     /// No further message on this connection.

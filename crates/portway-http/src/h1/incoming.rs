@@ -146,7 +146,11 @@ impl Conn {
     ) -> Poll<Result<ReplyHead, ProxyError>> {
         let mut state = self.0.borrow_mut();
         loop {
-            if let Some(head) = state.take_head(limits::REPLY_HEADER_BYTES_MAX)? {
+            let head = state.take_head(limits::REPLY_HEADER_BYTES_MAX);
+            // Whatever is wrong with it, it is the target's fault, not the client's.
+            let head =
+                head.map_err(|error| ProxyError::new(Code::UpstreamBadReply, error.detail))?;
+            if let Some(head) = head {
                 let head = parse::reply_head(&head, head_request, std::mem::take(spare));
                 if let Ok(head) = &head {
                     state.begin_body(head.framing);

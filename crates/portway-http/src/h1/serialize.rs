@@ -32,6 +32,9 @@ pub struct HostField<'a> {
     pub port: Option<u16>,
 }
 
+/// The header that carries the id unless the config names another.
+static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
 /// Appends a request's head for a target.
 pub fn request_head(out: &mut Vec<u8>, exchange: &Exchange, host: HostField<'_>, framing: Framing) {
     let request = &exchange.request;
@@ -54,10 +57,8 @@ pub fn request_head(out: &mut Vec<u8>, exchange: &Exchange, host: HostField<'_>,
         out.extend_from_slice(itoa::Buffer::new().format(port).as_bytes());
     }
     out.extend_from_slice(b"\r\n");
-    let id_header = match (&exchange.request_id_header, exchange.request_id.is_none()) {
-        (Some(name), false) => Some(name),
-        _ => None,
-    };
+    let id_header = exchange.request_id_header.as_ref().unwrap_or(&REQUEST_ID);
+    let id_header = (!exchange.request_id.is_none()).then_some(id_header);
     for (name, value) in &request.headers {
         if !forwarded::is_forwarded_header(name) && Some(name) != id_header {
             field(out, name, value.as_bytes());
