@@ -5,6 +5,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use portway_admin::{AdminListener, Operations};
 use portway_core::Clock;
@@ -22,6 +23,9 @@ use crate::reload::{self, CAUSES_MAX, Cause};
 use crate::source::{Loaded, Source};
 use crate::upgrade::Upgrade;
 use crate::{Exit, gauges, watch};
+
+/// Answers to operators get away in this time: `POST /drain` may end an idle process at once.
+const LAST_WORDS: Duration = Duration::from_millis(50);
 
 /// A process that serves.
 pub struct Running {
@@ -180,6 +184,7 @@ async fn until_the_end(process: Arc<Process>, admin: AdminListener, upgrade: Upg
     if late > 0 {
         tracing::warn!(connections = late, "cut at the end of the drain");
     }
+    tokio::time::sleep(LAST_WORDS).await;
     tasks.shutdown().await;
     Exit::Fine
 }
