@@ -12,3 +12,6 @@ mod resilience;
 mod support;
 mod timeouts;
 mod reload;
+mod filters;
+mod jwt;
+mod mini_gateway;
