@@ -201,7 +201,7 @@ impl Forwarding<'_> {
             let picked = self.pick(hash, sticky, &tried)?;
             exchange.notes.target = Some(Rc::clone(picked.label()));
             let kept = self.kept_bytes(mirror.is_some());
-            let mut attempted = self.attempt(&picked, exchange, unsent, kept).await;
+            let attempted = self.attempt(&picked, exchange, unsent, kept).await;
             let retries = exchange.notes.retries;
             let again = budget.filter(|(policy, budget)| {
                 retries < policy.retries_max
@@ -210,17 +210,20 @@ impl Forwarding<'_> {
                     && self.worker.wheel.now() < self.deadline
                     && budget.spend(policy, self.worker.wheel.now())
             });
-            let (Some((policy, _)), Some(again)) = (again, attempted.unsent.take()) else {
-                if let (Some(mirror), Some(sent)) = (mirror, attempted.unsent) {
-                    mirror::send(self.worker, self.snapshot, mirror, exchange, sent);
-                }
-                return match attempted.outcome {
-                    Ok(reply) => Ok((reply, picked)),
-                    Err(error) => {
-                        picked.target().load.end();
-                        Err(error)
+            let (policy, again) = match (again, attempted.unsent) {
+                (Some((policy, _)), Some(again)) => (policy, again),
+                (_, sent) => {
+                    if let (Some(mirror), Some(sent)) = (mirror, sent) {
+                        mirror::send(self.worker, self.snapshot, mirror, exchange, sent);
                     }
-                };
+                    return match attempted.outcome {
+                        Ok(reply) => Ok((reply, picked)),
+                        Err(error) => {
+                            picked.target().load.end();
+                            Err(error)
+                        }
+                    };
+                }
             };
             picked.target().load.end();
             drop(attempted.outcome);
