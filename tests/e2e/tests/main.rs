@@ -9,6 +9,7 @@ mod http1;
 mod limits;
 mod pool;
 mod resilience;
+mod routing;
 mod support;
 mod timeouts;
 mod reload;
