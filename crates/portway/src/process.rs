@@ -114,8 +114,9 @@ impl Process {
             diagnostics: loaded.diagnostics,
             error: result.as_ref().err().cloned().flatten(),
         };
-        self.tell(&status, result.ok().as_deref());
+        // First: who reads the log line and asks finds the status.
         *lock(&self.status) = status.clone();
+        self.tell(&status, result.ok().as_deref());
         status
     }
 

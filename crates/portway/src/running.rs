@@ -22,7 +22,7 @@ use crate::process::{Process, Started};
 use crate::reload::{self, CAUSES_MAX, Cause};
 use crate::source::{Loaded, Source};
 use crate::upgrade::Upgrade;
-use crate::{Exit, gauges, watch};
+use crate::{gauges, watch};
 
 /// Answers to operators get away in this time: `POST /drain` may end an idle process at once.
 const LAST_WORDS: Duration = Duration::from_millis(50);
@@ -33,6 +33,7 @@ pub struct Running {
     pub process: Arc<Process>,
     admin: AdminListener,
     upgrade: Upgrade,
+    signals: Signals,
 }
 
 /// What a process is started with.
@@ -58,6 +59,8 @@ impl Running {
     /// What could not be bound or started, in words.
     pub fn start(start: Start, plan: Plan) -> Result<Running, String> {
         let mut inherited = start.inherited;
+        // Before anything listens: who sees it listen may send a signal.
+        let signals = Signals::new().map_err(|e| format!("cannot listen for signals: {e}"))?;
         // Now: the path leads to the new program when a new one has been put in its place.
         let upgrade =
             Upgrade::of_this_program().map_err(|e| format!("cannot find this program: {e}"))?;
@@ -100,23 +103,24 @@ impl Running {
             process,
             admin,
             upgrade,
+            signals,
         })
     }
 
     /// Serves until the process is told to end, and has ended what it had begun.
-    pub fn serve(self) -> Exit {
+    pub fn serve(self) {
         let process = self.process;
         // For the rest of the process's life: the last one to let go of it would end its own runtime.
         std::mem::forget(Arc::clone(&process));
         let runtime = process.gateway.background().clone();
-        let exit = runtime.block_on(until_the_end(
+        runtime.block_on(until_the_end(
             Arc::clone(&process),
             self.admin,
             self.upgrade,
+            self.signals,
         ));
         process.gateway.stop();
         tracing::info!("ended");
-        exit
     }
 }
 
@@ -134,14 +138,12 @@ fn admin(bind: &AdminBind, inherited: &mut Inherited) -> Result<AdminListener, B
     }
 }
 
-async fn until_the_end(process: Arc<Process>, admin: AdminListener, upgrade: Upgrade) -> Exit {
-    let mut signals = match Signals::new() {
-        Ok(signals) => signals,
-        Err(error) => {
-            tracing::error!(%error, "cannot listen for signals");
-            return Exit::NotStarted;
-        }
-    };
+async fn until_the_end(
+    process: Arc<Process>,
+    admin: AdminListener,
+    upgrade: Upgrade,
+    mut signals: Signals,
+) {
     let (causes, causes_out) = mpsc::channel(CAUSES_MAX);
     let upgrade = upgrade.with_admin(&admin);
     let token = process.gateway.snapshot().plan.admin.token.clone();
@@ -186,7 +188,6 @@ async fn until_the_end(process: Arc<Process>, admin: AdminListener, upgrade: Upg
     }
     tokio::time::sleep(LAST_WORDS).await;
     tasks.shutdown().await;
-    Exit::Fine
 }
 
 /// The signals that the process obeys.
@@ -198,7 +199,14 @@ struct Signals {
 }
 
 impl Signals {
+    /// From now on none of them ends the process by itself.
     fn new() -> std::io::Result<Signals> {
+        // Handlers belong to the process: they stay when this runtime goes, and the one that the
+        // process runs on later tells of the signals.
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        let _inside = runtime.enter();
         Ok(Signals {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,

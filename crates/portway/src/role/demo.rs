@@ -81,10 +81,10 @@ pub fn demo(args: &DemoArgs) -> Exit {
     if toured.is_none() {
         print_summary(&ports, &file, &text);
     }
-    let exit = running.serve();
+    running.serve();
     drop((services, removed));
     match toured.map(std::thread::JoinHandle::join) {
-        None | Some(Ok(true)) => exit,
+        None | Some(Ok(true)) => Exit::Fine,
         Some(Ok(false) | Err(_)) => Exit::Problem,
     }
 }

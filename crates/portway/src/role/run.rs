@@ -68,7 +68,10 @@ pub fn run(args: &RunArgs) -> Exit {
         },
         plan,
     ) {
-        Ok(running) => running.serve(),
+        Ok(running) => {
+            running.serve();
+            Exit::Fine
+        }
         Err(why) => {
             tracing::error!("{why}");
             Exit::NotStarted

@@ -1,0 +1,223 @@
+//! From start to end: changes of the config, drain, successors.
+
+use std::os::unix::fs::symlink;
+use std::time::Duration;
+
+use portway_testkit::ports::reserve;
+use portway_testkit::process::Signal;
+use portway_testkit::raw::get;
+use portway_testkit::{Folder, Origin, Process, RawClient, eventually};
+
+use crate::support::{PORTWAY, Running};
+
+const APPLIED: &str = "portway_config_reloads_total{result=\"applied\"}";
+const REFUSED: &str = "portway_config_reloads_total{result=\"refused\"}";
+
+#[test]
+fn a_file_that_is_written_or_replaced_is_loaded() {
+    let running = Running::start();
+    assert_eq!(running.says(), "first");
+    std::fs::write(running.file(), running.config("written")).unwrap();
+    running.wait_says("written");
+    running
+        .folder
+        .replace("gateway.yaml", running.config("replaced"));
+    running.wait_says("replaced");
+    assert_eq!(running.metric("portway_config_generation"), 3);
+}
+
+#[test]
+fn a_folder_swapped_by_a_symlink_is_loaded() {
+    // As Kubernetes mounts a ConfigMap: gateway.yaml → ..data/gateway.yaml, ..data → ..one.
+    let (folder, gateway, admin) = (Folder::new(), reserve(), reserve());
+    let config = |says: &str| {
+        format!(
+            "server: {{ host: 127.0.0.1, port: {} }}\nadmin: {{ bind: \"{}\" }}\n\
+             routes: [ {{ name: all, prefix: /, respond: {{ status: 200, body: {says} }} }} ]\n",
+            gateway.port(),
+            admin.addr()
+        )
+    };
+    let at = |name: &str| folder.path().join(name);
+    folder.write("..one/gateway.yaml", config("one"));
+    symlink("..one", at("..data")).unwrap();
+    symlink("..data/gateway.yaml", at("gateway.yaml")).unwrap();
+    let mut process = Process::start(
+        PORTWAY,
+        &["run", "-c", at("gateway.yaml").to_str().unwrap()],
+    );
+    process.wait_port(gateway.addr());
+    let says = || RawClient::get(gateway.addr(), "/").text();
+    assert_eq!(says(), "one");
+    for name in ["two", "three"] {
+        folder.write(&format!("..{name}/gateway.yaml"), config(name));
+        symlink(format!("..{name}"), at("..data_tmp")).unwrap();
+        std::fs::rename(at("..data_tmp"), at("..data")).unwrap();
+        eventually(name, || says() == name);
+    }
+}
+
+#[test]
+fn a_refused_config_leaves_the_old_one_and_says_why() {
+    let mut running = Running::start();
+    std::fs::write(running.file(), running.config("first") + "routs: []\n").unwrap();
+    let line = running.process.wait_output("unknown key `routs`");
+    assert!(line.contains("gateway.yaml:5:1: error:"), "{line}");
+    running
+        .process
+        .wait_output("config refused, the old one stays");
+    assert_eq!(running.says(), "first");
+    assert_eq!((running.metric(REFUSED), running.metric(APPLIED)), (1, 0));
+    let status = running.operators("GET", "/config/status", "").text();
+    for part in [
+        "\"result\": \"failed\"",
+        "\"line\": 5",
+        "\"column\": 1",
+        "did you mean `routes`?",
+        "\"generation\": 1",
+    ] {
+        assert!(status.contains(part), "{part}: {status}");
+    }
+    std::fs::write(running.file(), running.config("mended")).unwrap();
+    running.wait_says("mended");
+    assert!(
+        running
+            .operators("GET", "/config/status", "")
+            .text()
+            .contains("\"result\": \"ok\"")
+    );
+}
+
+#[test]
+fn a_signal_right_after_a_change_is_one_reload() {
+    let running = Running::start();
+    for round in 1..=5 {
+        let says = format!("round {round}");
+        std::fs::write(running.file(), running.config(&says)).unwrap();
+        running.process.signal(Signal::HUP);
+        running.wait_says(&says);
+        assert_eq!(running.metric(APPLIED), round);
+    }
+}
+
+#[test]
+fn a_file_that_was_only_touched_is_not_loaded_again() {
+    let running = Running::start();
+    for _ in 0..3 {
+        std::fs::write(running.file(), running.config("first")).unwrap();
+    }
+    // The next real change comes after these in the queue.
+    std::fs::write(running.file(), running.config("second")).unwrap();
+    running.wait_says("second");
+    assert_eq!(running.metric(APPLIED), 1);
+}
+
+#[test]
+fn what_only_a_restart_changes_is_said() {
+    let mut running = Running::start();
+    let changed = running.config("second").replace("workers: 2", "workers: 3");
+    std::fs::write(running.file(), changed).unwrap();
+    running.process.wait_output("`server.workers` changed");
+    running.wait_says("second");
+}
+
+#[test]
+fn an_address_that_is_taken_refuses_the_reload() {
+    let mut running = Running::start();
+    let taken = reserve();
+    let _held = taken.listen().unwrap();
+    let more = format!(
+        "listeners: [ {{ name: second, bind: \"{}\" }} ]\n",
+        taken.addr()
+    );
+    std::fs::write(running.file(), running.config("second") + &more).unwrap();
+    running
+        .process
+        .wait_output("config refused, the old one stays");
+    assert_eq!(running.says(), "first");
+    let status = running.operators("GET", "/config/status", "").text();
+    assert!(status.contains("cannot listen on"), "{status}");
+}
+
+#[test]
+fn terminate_finishes_what_runs_and_exits_0() {
+    let origin = Origin::start(|_, conn| {
+        std::thread::sleep(Duration::from_millis(300));
+        conn.reply(200, &[], "late");
+    });
+    let (folder, gateway, admin) = (Folder::new(), reserve(), reserve());
+    let file = folder.write(
+        "gateway.yaml",
+        format!(
+            "server: {{ host: 127.0.0.1, port: {} }}\nadmin: {{ bind: \"{}\" }}\n\
+             routes: [ {{ name: all, prefix: /, targets: [ {{ addr: \"{}\" }} ] }} ]\n",
+            gateway.port(),
+            admin.addr(),
+            origin.url()
+        ),
+    );
+    let mut process = Process::start(PORTWAY, &["run", "-c", file.to_str().unwrap()]);
+    process.wait_port(gateway.addr());
+    let mut client = RawClient::connect(gateway.addr());
+    client.send(get("/"));
+    eventually("the request is at the origin", || {
+        origin.request_count() == 1
+    });
+    process.signal(Signal::TERM);
+    assert_eq!(client.reply().text(), "late");
+    client.expect_closed();
+    assert_eq!(process.wait(Duration::from_secs(5)).code(), Some(0));
+}
+
+#[test]
+fn a_second_signal_ends_at_once() {
+    let mut running = Running::start();
+    // A request that never ends holds the drain up.
+    let mut client = RawClient::connect(running.gateway.addr());
+    client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Le");
+    eventually("it is seen", || {
+        running.metric("portway_active_connections{listener=\"default\"}") >= 1
+    });
+    running.process.signal(Signal::INT);
+    running.process.wait_output("draining");
+    running.process.signal(Signal::INT);
+    running.process.wait_output("told to end again");
+    assert_eq!(running.process.wait(Duration::from_secs(2)).code(), Some(0));
+}
+
+#[test]
+fn a_successor_takes_over_without_a_refused_connection() {
+    let mut running = Running::start();
+    let before = running.process.pid();
+    std::fs::write(running.file(), running.config("second")).unwrap();
+    running.wait_says("second");
+    running.process.signal(Signal::USR2);
+    // Every connection gets an answer while the processes swap.
+    eventually("the predecessor has ended", || {
+        assert_eq!(running.says(), "second");
+        running.process.output().contains("ended\n")
+    });
+    let line = running.process.wait_output("the successor serves");
+    let successor = line.rsplit_once("pid=").unwrap().1.trim().to_owned();
+    assert_ne!(successor, before.to_string());
+    for _ in 0..20 {
+        assert_eq!(running.says(), "second");
+    }
+    // It can be changed, and ended, like any other.
+    std::fs::write(running.file(), running.config("third")).unwrap();
+    running.wait_says("third");
+    running.operators("POST", "/drain", "").expect_status(202);
+    eventually("the successor has ended", || {
+        RawClient::try_connect(running.gateway.addr()).is_err()
+    });
+}
+
+#[test]
+fn a_successor_that_fails_changes_nothing() {
+    let mut running = Running::start();
+    std::fs::write(running.file(), "not: a config\n").unwrap();
+    running.process.wait_output("config refused");
+    running.process.signal(Signal::USR2);
+    running.process.wait_output("this process goes on");
+    assert_eq!(running.says(), "first");
+}

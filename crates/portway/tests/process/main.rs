@@ -1,0 +1,6 @@
+//! The binary as its users meet it: command line, signals, changed files, the operators' API.
+
+mod cli;
+mod life;
+mod operators;
+mod support;
