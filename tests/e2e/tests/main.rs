@@ -16,3 +16,5 @@ mod reload;
 mod filters;
 mod jwt;
 mod mini_gateway;
+mod discovery;
+mod differential;

@@ -117,10 +117,12 @@ fn bad_gateways_are_retried_on_the_other_target() {
         let pool = letters(3);
         let gateway = Gateway::start(&yaml(&pool)); // retries pause by the clock
         pool[1].set_handler(replies::status(status));
+        let mut client = RawClient::connect(gateway.addr());
         for _ in 0..12 {
-            assert_eq!(ask(&gateway).expect_status(200).text(), "a");
+            client.send(user_request());
+            assert_eq!(client.reply().expect_status(200).text(), "a");
         }
-        assert!(pool[1].request_count() >= 3);
+        assert!(pool[1].request_count() >= 1);
     }
 }
 

@@ -83,6 +83,7 @@ fn a_drain_refuses_new_connections_and_finishes_what_runs() {
     let last = busy.reply();
     assert_eq!(last.expect_status(200).text(), "a");
     assert_eq!(last.field("connection"), Some("close"));
+    busy.half_close().expect_closed();
     gateway.wait_connections(0);
 }
 
