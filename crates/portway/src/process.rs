@@ -49,6 +49,9 @@ struct Attempt {
 /// A file change and a signal for it come close together; the second of them finds its work done.
 const SAME_CHANGE: Duration = Duration::from_secs(1);
 
+/// A file that is empty is written by then, or meant to be empty.
+const WRITE_WITHIN: Duration = Duration::from_millis(200);
+
 impl Process {
     /// A process that serves since just now.
     pub fn new(gateway: Gateway, source: Source, log: AppLog, start: Started) -> Process {
@@ -91,6 +94,10 @@ impl Process {
         if may_skip && self.source.is_still(&attempt.print) {
             tracing::debug!(cause = cause.as_str(), "the config is what it was");
             return self.reload_status();
+        }
+        if cause == Cause::File && self.source.read().is_ok_and(|text| text.is_empty()) {
+            // Created or cut off, and not written yet.
+            std::thread::sleep(WRITE_WITHIN);
         }
         let started = self.clock.now();
         let loaded = self.source.load(&self.kinds, &self.clock);

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use notify::event::{AccessKind, AccessMode, EventKind};
+use notify::event::{AccessKind, AccessMode, EventKind, ModifyKind};
 use notify::{Event, RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::mpsc;
 
@@ -36,7 +36,7 @@ pub async fn watch(process: Arc<Process>, causes: mpsc::Sender<Cause>) {
     let names: Arc<Mutex<BTreeSet<OsString>>> = Arc::default();
     let mut watcher = watcher(Arc::clone(&names), causes.clone());
     let mut folders = BTreeSet::new();
-    let mut seen = None;
+    let (mut seen, mut told) = (None, None);
     let mut every = tokio::time::interval(LOOK_EVERY);
     loop {
         every.tick().await;
@@ -46,13 +46,15 @@ pub async fn watch(process: Arc<Process>, causes: mpsc::Sender<Cause>) {
             follow(watcher, &mut folders, &files);
         }
         let stamps: Vec<Stamp> = files.iter().map(|path| stamp(path)).collect();
-        // The first look too: the file may have changed since it was read. Whoever is told compares
-        // what the files hold.
-        if seen.as_ref() != Some(&stamps) {
+        let stamps = Some(stamps);
+        // The first look counts: the file may have changed since it was read; whoever is told compares
+        // what the files hold. Later ones count when two are alike: a write may be under way.
+        if told != stamps && (told.is_none() || seen == stamps) {
             // Full means that a reload is due anyway.
             let _ = causes.try_send(Cause::File);
+            told.clone_from(&stamps);
         }
-        seen = Some(stamps);
+        seen = stamps;
     }
 }
 
@@ -77,12 +79,14 @@ fn watcher(
 
 fn concerns(event: &Event, names: &BTreeSet<OsString>) -> bool {
     let changes = match event.kind {
-        // Reading the config must not look like changing it.
+        // The end of a write, not each of its steps: half a file could be a config too.
         EventKind::Access(access) => access == AccessKind::Close(AccessMode::Write),
-        _ => true,
+        // Renames, new links.
+        EventKind::Modify(ModifyKind::Name(_)) | EventKind::Create(_) => true,
+        _ => false,
     };
     let named = |path: &PathBuf| path.file_name().is_some_and(|name| names.contains(name));
-    changes && (event.need_rescan() || event.paths.iter().any(named))
+    event.need_rescan() || (changes && event.paths.iter().any(named))
 }
 
 /// Every name under which a change of these files can show.
