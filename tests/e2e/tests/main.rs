@@ -1,20 +1,21 @@
 //! End to end: config text in, bytes on sockets out, through the whole gateway in this process.
 //!
 //! Must hold: loopback only, on ports nobody chose; time moves by hand where it matters, and every wait
-//! has an end. Never: looks at anything a client, an origin or an operator could not see.
+//! has an end. Never: judges by anything a client, an origin or an operator could not see; the inside is
+//! looked at only to wait for it.
 
 mod attack;
 mod balance;
+mod differential;
+mod discovery;
+mod filters;
 mod http1;
+mod jwt;
 mod limits;
+mod mini_gateway;
 mod pool;
+mod reload;
 mod resilience;
 mod routing;
 mod support;
 mod timeouts;
-mod reload;
-mod filters;
-mod jwt;
-mod mini_gateway;
-mod discovery;
-mod differential;
