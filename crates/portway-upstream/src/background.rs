@@ -1,24 +1,31 @@
 //! What runs for an upstream beside the request path: discovery, active checks, the review of outliers.
 //!
 //! Must hold: targets that need no looking up are there before `spawn` returns; every task ends when the
-//! handle is dropped.
+//! handle is dropped. Never: waits on the request path, or takes a target away because a source failed.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use portway_core::Clock;
-use portway_discovery::{Source, TargetSet, build};
+use portway_core::{Clock, Mono};
+use portway_discovery::{Source, SourceError, SourceSpec, TargetSet, build};
 use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
 
 use crate::health::active;
-use crate::upstream::Upstream;
+use crate::target::Target;
+use crate::upstream::{TargetSet as Targets, Upstream};
 
 /// How often ejected targets are looked at: well within the 100 ms in which a change must show.
 const REVIEW_EVERY: Duration = Duration::from_millis(50);
 /// Success rates are judged every so many reviews: 10 s.
 const REVIEWS_PER_RATE: u32 = 200;
+/// The same failure again within this time needs no second warning. Sources that fail try again
+/// sooner, so a longer silence means that all was well between.
+const SAME_STREAK: Duration = Duration::from_secs(120);
+/// Targets that one line of the log names.
+const LABELS_MAX: usize = 10;
 
 /// An upstream's background tasks; they end when this is dropped.
 #[derive(Debug)]
@@ -35,8 +42,8 @@ impl Drop for Tasks {
 pub fn spawn(upstream: Arc<Upstream>, clock: Clock, runtime: &Handle) -> Tasks {
     let mut tasks = Vec::new();
     let mut source = build(&upstream.spec.source);
-    {
-        // What is known without waiting is applied before anybody picks.
+    if matches!(upstream.spec.source, SourceSpec::Static(_)) {
+        // Addresses need no waiting: they are there before anybody picks.
         let _inside = runtime.enter();
         let mut cx = Context::from_waker(Waker::noop());
         if let Poll::Ready(Ok(set)) = source.next().as_mut().poll(&mut cx) {
@@ -62,19 +69,25 @@ pub fn spawn(upstream: Arc<Upstream>, clock: Clock, runtime: &Handle) -> Tasks {
 }
 
 async fn discover(upstream: Arc<Upstream>, mut source: Box<dyn Source>, clock: Clock) {
-    let mut failing = false;
+    let mut last: Option<(SourceError, Mono)> = None;
     loop {
         match source.next().await {
             Ok(set) => {
-                failing = false;
+                last = None;
                 apply(&upstream, &set, &clock);
             }
-            // Once per streak: the source tries again by itself.
-            Err(error) if !failing => {
-                failing = true;
-                tracing::warn!(upstream = %upstream.spec.name, %error, "targets could not be found; keeping the last ones");
+            Err(error) => {
+                let now = clock.now();
+                let said = last.is_some_and(|(e, at)| e == error && now.since(at) < SAME_STREAK);
+                if !said {
+                    tracing::warn!(
+                        upstream = %upstream.spec.name,
+                        %error,
+                        "targets could not be found; the last ones stay"
+                    );
+                }
+                last = Some((error, now));
             }
-            Err(_) => {}
         }
     }
 }
@@ -82,20 +95,35 @@ async fn discover(upstream: Arc<Upstream>, mut source: Box<dyn Source>, clock: C
 fn apply(upstream: &Upstream, set: &TargetSet, clock: &Clock) {
     let before = upstream.targets();
     upstream.set_targets(set, clock.now());
-    if before.generation > 0 {
-        let now = upstream.targets();
-        let added = now
-            .targets
-            .iter()
-            .filter(|t| !before.targets.iter().any(|b| b.addr == t.addr))
-            .count();
-        let removed = before
-            .targets
-            .iter()
-            .filter(|b| !now.targets.iter().any(|t| t.addr == b.addr))
-            .count();
-        tracing::info!(upstream = %upstream.spec.name, targets = now.targets.len(), added, removed, "new set of targets");
+    let after = upstream.targets();
+    // The first set is no change.
+    if before.generation == 0 {
+        return;
     }
+    tracing::info!(
+        upstream = %upstream.spec.name,
+        targets = after.targets.len(),
+        added = %labels(&not_in(&after, &before)),
+        removed = %labels(&not_in(&before, &after)),
+        "targets changed"
+    );
+}
+
+/// The targets of `these` that `those` do not have.
+fn not_in<'a>(these: &'a Targets, those: &Targets) -> Vec<&'a Target> {
+    let those: HashSet<_> = those.targets.iter().map(|t| t.addr).collect();
+    let missing = these.targets.iter().filter(|t| !those.contains(&t.addr));
+    missing.map(Arc::as_ref).collect()
+}
+
+fn labels(targets: &[&Target]) -> String {
+    let mut said: Vec<&str> = targets.iter().take(LABELS_MAX).map(|t| &*t.label).collect();
+    let more = targets.len() - said.len();
+    let rest = format!("{more} more");
+    if more > 0 {
+        said.push(&rest);
+    }
+    said.join(" ")
 }
 
 async fn review(upstream: Arc<Upstream>, clock: Clock) {

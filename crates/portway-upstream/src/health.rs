@@ -2,5 +2,6 @@
 //!
 //! Must hold: a verdict is one atomic flag on the target; every worker sees it at its next pick.
 
-pub mod active;
+pub(crate) mod active;
 pub mod outlier;
+mod probe;

@@ -9,6 +9,8 @@ pub mod attempt;
 pub mod background;
 pub mod breaker;
 pub mod connect;
+#[cfg(test)]
+mod fixture;
 pub mod health;
 pub mod pool;
 pub mod report;

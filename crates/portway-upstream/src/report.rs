@@ -5,7 +5,7 @@
 use portway_core::Mono;
 use serde::Serialize;
 
-use crate::target::{Target, Unfit};
+use crate::target::{LastCheck, Target, Unfit};
 use crate::upstream::Upstream;
 
 /// How an upstream is doing.
@@ -24,10 +24,19 @@ pub struct UpstreamReport {
     pub breaker: Option<&'static str>,
     /// Open connections, all workers.
     pub connections: u32,
+    /// No more than so many; absent without a limit, as the next two.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub connections_max: Option<u32>,
     /// Exchanges that wait for a connection.
     pub pending: u32,
+    /// No more than so many wait.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pending_max: Option<u32>,
     /// Exchanges under way.
     pub requests: u32,
+    /// No more than so many.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub requests_max: Option<u32>,
     /// Its targets.
     pub targets: Vec<TargetReport>,
 }
@@ -41,14 +50,21 @@ pub struct TargetReport {
     pub weight: u32,
     /// `healthy`, `unhealthy` or `ejected`.
     pub health: &'static str,
-    /// What the last active check found wrong.
+    /// What is wrong: what the last active check saw, or why it was ejected.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// For how long it has been healthy, unhealthy or ejected, seconds; absent if it always was
+    /// healthy.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub since_seconds: Option<u64>,
+    /// It stays ejected for so long yet, seconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ejected_for_seconds: Option<u64>,
+    /// The last active check ended so long ago, seconds; absent if there was none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub checked_seconds_ago: Option<u64>,
     /// Exchanges under way.
     pub active_requests: u32,
-    /// Since when it has been fit again, seconds; absent if it always was.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub fit_for_seconds: Option<u64>,
 }
 
 /// How the upstream is doing.
@@ -62,13 +78,22 @@ pub fn report(upstream: &Upstream, now: Mono) -> UpstreamReport {
         generation: set.generation,
         breaker: upstream.breaker.as_ref().map(|b| b.state().as_str()),
         connections: upstream.usage.connections.now(),
+        connections_max: limit(upstream.spec.limits.connections_max),
         pending: upstream.usage.pending.now(),
+        pending_max: limit(upstream.spec.limits.pending_max),
         requests: set.targets.iter().map(|t| t.load.active()).sum(),
+        requests_max: limit(upstream.spec.limits.requests_max),
         targets: set.targets.iter().map(|t| of_target(t, now)).collect(),
     }
 }
 
+fn limit(max: u32) -> Option<u32> {
+    Some(max).filter(|max| *max != 0)
+}
+
 fn of_target(target: &Target, now: Mono) -> TargetReport {
+    let check = target.last_check();
+    let since = target.unfit_since().or_else(|| target.fit_since());
     TargetReport {
         address: target.label.to_string(),
         weight: target.weight,
@@ -77,11 +102,21 @@ fn of_target(target: &Target, now: Mono) -> TargetReport {
             () if target.is(Unfit::Ejected) => "ejected",
             () => "healthy",
         },
-        reason: target.last_failure(),
+        reason: reason(target, check.as_ref()),
+        since_seconds: since.map(|at| now.since(at).as_secs()),
+        ejected_for_seconds: target
+            .ejected_until()
+            .map(|until| until.since(now).as_secs()),
+        checked_seconds_ago: check.map(|check| now.since(check.at).as_secs()),
         active_requests: target.load.active(),
-        fit_for_seconds: target
-            .fit_since()
-            .filter(|_| target.is_fit())
-            .map(|at| now.since(at).as_secs()),
+    }
+}
+
+/// A failed check is told of before it is one too many: it is the first sign.
+fn reason(target: &Target, check: Option<&LastCheck>) -> Option<String> {
+    match check.and_then(|check| check.failure.as_deref()) {
+        Some(failure) => Some(failure.to_owned()),
+        None if target.is(Unfit::Ejected) => Some("too many exchanges with it failed".to_owned()),
+        None => None,
     }
 }

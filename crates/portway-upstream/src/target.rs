@@ -4,7 +4,7 @@
 //! moves the upstream's epoch, so every worker notices at its next pick.
 
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use portway_balance::{Load, target_key};
@@ -17,6 +17,15 @@ pub enum Unfit {
     Unhealthy = 1,
     /// Its exchanges failed (outlier detection).
     Ejected = 2,
+}
+
+/// What the last active check of a target found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LastCheck {
+    /// When it ended.
+    pub at: Mono,
+    /// What was wrong; `None` if nothing was.
+    pub failure: Option<Box<str>>,
 }
 
 /// One address of an upstream.
@@ -37,6 +46,8 @@ pub struct Target {
     unfit: AtomicU8,
     /// When it became fit, for slow start; 0 for "always was".
     fit_since: AtomicU64,
+    /// When it was last left out; means nothing while it is fit.
+    unfit_since: AtomicU64,
     /// Failed exchanges in a row.
     pub(crate) failures_in_row: AtomicU32,
     /// Exchanges (high half) and failures (low half) since the last look.
@@ -45,10 +56,8 @@ pub struct Target {
     pub(crate) ejections: AtomicU32,
     /// Ejected until then.
     pub(crate) ejected_until: AtomicU64,
-    /// What the last active check found wrong; only the background and the operators' API look at it.
-    pub(crate) last_failure: Mutex<Option<Box<str>>>,
-    /// Whether an active check has been made.
-    pub(crate) checked: AtomicBool,
+    /// Only the background and the operators' API look at it.
+    last_check: Mutex<Option<LastCheck>>,
 }
 
 impl Target {
@@ -65,34 +74,39 @@ impl Target {
             load: Arc::new(Load::new()),
             unfit: AtomicU8::new(0),
             fit_since: AtomicU64::new(0),
+            unfit_since: AtomicU64::new(0),
             failures_in_row: AtomicU32::new(0),
             recent: AtomicU64::new(0),
             ejections: AtomicU32::new(0),
             ejected_until: AtomicU64::new(0),
-            last_failure: Mutex::default(),
-            checked: AtomicBool::new(false),
+            last_check: Mutex::default(),
         }
     }
 
-    /// The same target with another weight: load and health go on.
+    /// Whether this is what it is called.
+    pub(crate) fn is_named(&self, host: Option<&str>) -> bool {
+        *self.host == *host.unwrap_or(&self.label)
+    }
+
+    /// The same target with another name or weight: load and health go on.
     #[must_use]
-    pub(crate) fn with_weight(&self, weight: u32) -> Target {
+    pub(crate) fn carried_on(&self, host: Option<&str>, weight: u32) -> Target {
         let copy = |a: &AtomicU64| AtomicU64::new(a.load(Ordering::Relaxed));
         Target {
             addr: self.addr,
-            host: self.host.clone(),
+            host: host.unwrap_or(&self.label).into(),
             label: Arc::clone(&self.label),
             key: self.key,
             weight,
             load: Arc::clone(&self.load),
             unfit: AtomicU8::new(self.unfit.load(Ordering::Relaxed)),
             fit_since: copy(&self.fit_since),
+            unfit_since: copy(&self.unfit_since),
             failures_in_row: AtomicU32::new(self.failures_in_row.load(Ordering::Relaxed)),
             recent: copy(&self.recent),
             ejections: AtomicU32::new(self.ejections.load(Ordering::Relaxed)),
             ejected_until: copy(&self.ejected_until),
-            last_failure: Mutex::new(self.last_failure().map(Into::into)),
-            checked: AtomicBool::new(self.checked.load(Ordering::Relaxed)),
+            last_check: Mutex::new(self.last_check()),
         }
     }
 
@@ -119,24 +133,57 @@ impl Target {
         let after = if unfit { before | bit } else { before & !bit };
         if before != 0 && after == 0 {
             self.fit_since.store(now.nanos(), Ordering::Relaxed);
+        } else if before == 0 && after != 0 {
+            self.unfit_since.store(now.nanos(), Ordering::Relaxed);
         }
         before != after
     }
 
-    /// What the last active check found wrong; `None` if nothing, or if there was none.
+    /// Takes a mark away that no longer means anything; no slow start, since it was not ill.
+    pub(crate) fn forgive(&self, why: Unfit) {
+        self.unfit.fetch_and(!(why as u8), Ordering::Relaxed);
+        if why == Unfit::Unhealthy {
+            *self
+                .last_check
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner) = None;
+        }
+    }
+
+    /// What the last active check found; `None` if there was none.
     #[must_use]
-    pub fn last_failure(&self) -> Option<String> {
-        let last = self
-            .last_failure
+    pub fn last_check(&self) -> Option<LastCheck> {
+        self.last_check
             .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        last.as_deref().map(str::to_owned)
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// Notes an active check.
+    pub(crate) fn note_check(&self, at: Mono, failure: Option<Box<str>>) {
+        *self
+            .last_check
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = Some(LastCheck { at, failure });
     }
 
     /// When it became fit; `None` if it always was.
     #[must_use]
     pub fn fit_since(&self) -> Option<Mono> {
         Some(Mono(self.fit_since.load(Ordering::Relaxed))).filter(|m| m.nanos() != 0)
+    }
+
+    /// When it was left out; `None` if it is fit.
+    #[must_use]
+    pub fn unfit_since(&self) -> Option<Mono> {
+        (!self.is_fit()).then(|| Mono(self.unfit_since.load(Ordering::Relaxed)))
+    }
+
+    /// Until when it is ejected; `None` if it is not.
+    #[must_use]
+    pub fn ejected_until(&self) -> Option<Mono> {
+        self.is(Unfit::Ejected)
+            .then(|| Mono(self.ejected_until.load(Ordering::Relaxed)))
     }
 
     /// Starts its slow start now.

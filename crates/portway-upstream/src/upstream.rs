@@ -4,12 +4,13 @@
 //! `epoch` has moved. A target that stays (same address) keeps its load, health and history.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
 use portway_core::Mono;
 use portway_discovery::TargetSet as Discovered;
+use tokio::sync::Notify;
 
 use crate::breaker::Breaker;
 use crate::spec::UpstreamSpec;
@@ -31,6 +32,13 @@ pub struct Upstream {
     pub spec: UpstreamSpec,
     targets: ArcSwap<TargetSet>,
     epoch: AtomicU64,
+    /// Told of each new set; the active checks are the one that waits for it.
+    new_set: Notify,
+    /// Targets of the upstream's last form, until the first set of its source: those that are in it
+    /// keep what is known of them.
+    remembered: Mutex<Vec<Arc<Target>>>,
+    /// Held while a target is ejected, so that two at once cannot exceed the share allowed.
+    pub(crate) ejecting: Mutex<()>,
     /// Its circuit breaker.
     pub breaker: Option<Breaker>,
     /// What is under way.
@@ -86,6 +94,9 @@ impl Upstream {
             spec,
             targets: ArcSwap::default(),
             epoch: AtomicU64::new(0),
+            new_set: Notify::new(),
+            remembered: Mutex::default(),
+            ejecting: Mutex::default(),
             breaker,
             usage: Usage::default(),
         }
@@ -106,14 +117,19 @@ impl Upstream {
     /// Takes what a discovery source found.
     pub fn set_targets(&self, found: &Discovered, now: Mono) {
         let old = self.targets.load();
-        let known: HashMap<_, _> = old.targets.iter().map(|t| (t.addr, t)).collect();
-        let first = old.targets.is_empty();
+        let remembered = self.take_remembered();
+        let known: HashMap<_, _> = remembered
+            .iter()
+            .chain(&old.targets)
+            .map(|t| (t.addr, t))
+            .collect();
+        let first = known.is_empty();
         let targets = found
             .targets
             .iter()
             .map(|d| match known.get(&d.addr) {
-                Some(t) if t.weight == d.weight => Arc::clone(t),
-                Some(t) => Arc::new(t.with_weight(d.weight)),
+                Some(t) if t.weight == d.weight && t.is_named(d.host.as_deref()) => Arc::clone(t),
+                Some(t) => Arc::new(t.carried_on(d.host.as_deref(), d.weight)),
                 None => {
                     let target = Target::new(d.addr, d.host.as_deref(), d.weight);
                     if !first {
@@ -129,13 +145,63 @@ impl Upstream {
             targets,
         }));
         self.bump();
+        self.new_set.notify_one();
     }
 
-    /// Takes over targets from the upstream of the same name in the last snapshot: a change of policy
-    /// does not forget who is ill.
+    /// Learns from the upstream of the same name in the last snapshot: a change of policy does not
+    /// forget who is ill. Its targets are used at once if the source is the same; else only what is
+    /// known of them, once the new source lists them. To be called before anything runs for this
+    /// upstream.
+    ///
+    /// The targets are copies: what the old upstream still learns from exchanges under way moves
+    /// its own epoch only, and a mark here must move this one.
     pub fn inherit(&self, old: &Upstream) {
-        self.targets.store(old.targets.load_full());
-        self.bump();
+        let set = old.targets();
+        let targets: Vec<_> = set
+            .targets
+            .iter()
+            .map(|t| Arc::new(self.adopt(t)))
+            .collect();
+        if self.spec.source == old.spec.source {
+            let generation = set.generation;
+            self.targets.store(Arc::new(TargetSet {
+                generation,
+                targets,
+            }));
+            self.bump();
+        } else {
+            *self
+                .remembered
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner) = targets;
+        }
+    }
+
+    /// A copy of a target, without the marks that nothing here would ever take away.
+    fn adopt(&self, target: &Target) -> Target {
+        let copy = target.carried_on(Some(&target.host), target.weight);
+        let fit = [
+            (Unfit::Unhealthy, self.spec.health.is_none()),
+            (Unfit::Ejected, self.spec.outlier.is_none()),
+        ];
+        fit.iter()
+            .filter(|(_, gone)| *gone)
+            .for_each(|(why, _)| copy.forgive(*why));
+        copy
+    }
+
+    fn take_remembered(&self) -> Vec<Arc<Target>> {
+        std::mem::take(
+            &mut *self
+                .remembered
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner),
+        )
+    }
+
+    /// Waits for a set that was not waited for before. One task may wait.
+    pub(crate) async fn targets_changed(&self) {
+        self.new_set.notified().await;
     }
 
     /// Notes that a target is (no longer) left out; whether that changed anything.

@@ -1,179 +1,146 @@
 //! Active checks: each target is asked at its own times whether it works.
 //!
-//! Must hold: a verdict takes as many results in a row as the config says; targets of one upstream are
-//! not asked all at once; a check never outlives its timeout, and reads no more than a head.
+//! Must hold: a verdict takes as many results in a row as the config says; targets of one upstream
+//! are not asked all at once, nor more than [`CHECKS_MAX`] of them at the same time; a target that
+//! stays when the set changes keeps its results, one that goes is no longer asked.
+//! Never: changes who is picked by anything but a mark on the target.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
-use http::HeaderMap;
 use portway_core::Clock;
-use portway_http::h1::parse::{head_end, reply_head};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
-use tokio::task::JoinSet;
+use tokio::sync::Semaphore;
+use tokio::task::{AbortHandle, JoinSet};
 
-use crate::spec::{HealthSpec, Probe};
+use crate::health::probe::probe;
+use crate::spec::HealthSpec;
 use crate::target::{Target, Unfit};
 use crate::upstream::Upstream;
 
-/// A reply's head is no larger than this, bytes; the body is not read.
-const HEAD_BYTES_MAX: usize = 64 * 1024;
-/// How often the set of targets is looked at for new and removed ones.
-const LOOK_EVERY: Duration = Duration::from_millis(50);
-/// The first checks of an upstream are spread over this time at most.
+/// Checks under way at once per upstream: a thousand targets that all hang must not use up the
+/// process's sockets. Those that wait are late, not lost.
+const CHECKS_MAX: usize = 64;
+/// The first checks of new targets are spread over this time at most.
 const SPREAD_MAX: Duration = Duration::from_millis(100);
 
 /// Checks the upstream's targets until it is dropped.
-pub async fn check(upstream: Arc<Upstream>, spec: HealthSpec, clock: Clock) {
-    let mut running: HashMap<SocketAddr, tokio::task::AbortHandle> = HashMap::new();
+pub(crate) async fn check(upstream: Arc<Upstream>, spec: HealthSpec, clock: Clock) {
+    let checker = Checker {
+        upstream,
+        spec,
+        clock,
+        places: Semaphore::new(CHECKS_MAX),
+    };
+    let checker = Arc::new(checker);
     let mut tasks = JoinSet::new();
-    let mut epoch = None;
+    let mut running: HashMap<SocketAddr, AbortHandle> = HashMap::new();
     loop {
-        if epoch != Some(upstream.epoch()) {
-            epoch = Some(upstream.epoch());
-            let set = upstream.targets();
-            running.retain(|addr, task| {
-                let stays = set.targets.iter().any(|t| t.addr == *addr);
-                if !stays {
-                    task.abort();
-                }
-                stays
-            });
-            for target in &set.targets {
-                running.entry(target.addr).or_insert_with(|| {
-                    let one = check_target(
-                        Arc::clone(&upstream),
-                        target.addr,
-                        spec.clone(),
-                        clock.clone(),
-                    );
-                    tasks.spawn(one)
-                });
+        let set = checker.upstream.targets();
+        let listed: HashSet<SocketAddr> = set.targets.iter().map(|t| t.addr).collect();
+        running.retain(|addr, task| {
+            let stays = listed.contains(addr);
+            if !stays {
+                task.abort();
             }
+            stays
+        });
+        for addr in listed {
+            running
+                .entry(addr)
+                .or_insert_with(|| tasks.spawn(Arc::clone(&checker).watch(addr)));
         }
-        tokio::time::sleep(LOOK_EVERY).await;
+        // Those that were aborted leave their results behind.
         while tasks.try_join_next().is_some() {}
+        checker.upstream.targets_changed().await;
     }
 }
 
-/// Checks one address; the target behind it may be replaced by one of another weight meanwhile.
-async fn check_target(upstream: Arc<Upstream>, addr: SocketAddr, spec: HealthSpec, clock: Clock) {
-    tokio::time::sleep(SPREAD_MAX.min(spec.interval / 10).mul_f64(fastrand::f64())).await;
-    let (mut good, mut bad) = (0u32, 0u32);
-    loop {
-        let result = match tokio::time::timeout(spec.timeout, probe(addr, &spec.probe)).await {
-            Ok(result) => result,
-            Err(_) => Err(format!("no answer in {:?}", spec.timeout)),
+struct Checker {
+    upstream: Arc<Upstream>,
+    spec: HealthSpec,
+    clock: Clock,
+    places: Semaphore,
+}
+
+/// Results in a row: one of the two is 0.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct InRow {
+    good: u32,
+    bad: u32,
+}
+
+impl InRow {
+    fn note(&mut self, ok: bool) {
+        *self = match ok {
+            true => InRow {
+                good: self.good.saturating_add(1),
+                bad: 0,
+            },
+            false => InRow {
+                good: 0,
+                bad: self.bad.saturating_add(1),
+            },
         };
-        let set = upstream.targets();
-        if let Some(target) = set.targets.iter().find(|t| t.addr == addr) {
-            match &result {
-                Ok(()) => (good, bad) = (good.saturating_add(1), 0),
-                Err(_) => (good, bad) = (0, bad.saturating_add(1)),
-            }
-            judge(&upstream, target, &spec, (good, bad), &result, &clock);
+    }
+
+    /// Whether the target is to be left out from now on; `None` while that is not decided.
+    fn verdict(self, spec: &HealthSpec) -> Option<bool> {
+        match self {
+            InRow { bad, .. } if bad > 0 && bad >= spec.unhealthy_after => Some(true),
+            InRow { good, .. } if good > 0 && good >= spec.healthy_after => Some(false),
+            _ => None,
         }
-        tokio::time::sleep(jittered(spec.interval, fastrand::f64())).await;
     }
 }
 
-fn judge(
-    upstream: &Upstream,
-    target: &Target,
-    spec: &HealthSpec,
-    (good, bad): (u32, u32),
-    result: &Result<(), String>,
-    clock: &Clock,
-) {
-    let (name, label) = (&upstream.spec.name, &target.label);
-    target.note_check(result.as_ref().err().map(String::as_str));
-    match result {
-        Ok(()) if good >= spec.healthy_after => {
-            if upstream.mark(target, Unfit::Unhealthy, false, clock.now()) {
-                tracing::info!(upstream = %name, target = %label, "target is healthy again");
+impl Checker {
+    /// Checks one address; the target behind it may be replaced by one of another weight meanwhile.
+    async fn watch(self: Arc<Self>, addr: SocketAddr) {
+        let spread = SPREAD_MAX.min(self.spec.interval / 10);
+        tokio::time::sleep(spread.mul_f64(fastrand::f64())).await;
+        let mut in_row = InRow::default();
+        loop {
+            let Ok(place) = self.places.acquire().await else {
+                return;
+            };
+            // Begun before the check: the interval goes from start to start.
+            let next = tokio::time::sleep(jittered(self.spec.interval, fastrand::f64()));
+            let result = probe(addr, &self.spec.probe, self.spec.timeout).await;
+            drop(place);
+            let set = self.upstream.targets();
+            if let Some(target) = set.targets.iter().find(|t| t.addr == addr) {
+                in_row.note(result.is_ok());
+                self.judge(target, in_row, result.err());
             }
+            drop(set);
+            next.await;
         }
-        Err(why) if bad >= spec.unhealthy_after => {
-            if upstream.mark(target, Unfit::Unhealthy, true, clock.now()) {
-                tracing::warn!(upstream = %name, target = %label, why, "target is unhealthy");
-            }
+    }
+
+    fn judge(&self, target: &Target, in_row: InRow, failure: Option<Box<str>>) {
+        let now = self.clock.now();
+        let why = failure.as_deref().unwrap_or_default().to_owned();
+        // Before the mark: who sees the target left out also sees why.
+        target.note_check(now, failure);
+        let Some(unfit) = in_row.verdict(&self.spec) else {
+            return;
+        };
+        if !self.upstream.mark(target, Unfit::Unhealthy, unfit, now) {
+            return;
         }
-        _ => {}
+        let (upstream, target) = (&self.upstream.spec.name, &target.label);
+        match unfit {
+            true => tracing::warn!(%upstream, %target, why, "target is unhealthy"),
+            false => tracing::info!(%upstream, %target, "target is healthy again"),
+        }
     }
 }
 
 /// The interval, moved by up to 10 % either way, so that many gateways do not ask in step.
 fn jittered(interval: Duration, random: f64) -> Duration {
     interval.mul_f64(0.9 + 0.2 * random.clamp(0.0, 1.0))
-}
-
-async fn probe(addr: SocketAddr, probe: &Probe) -> Result<(), String> {
-    let mut stream = TcpStream::connect(addr)
-        .await
-        .map_err(|error| format!("connect: {error}"))?;
-    let Probe::Http { path, host, expect } = probe else {
-        return Ok(());
-    };
-    let host = host.clone().unwrap_or_else(|| addr.to_string());
-    let request = format!(
-        "GET {path} HTTP/1.1\r\nhost: {host}\r\nuser-agent: portway-health\r\nconnection: close\r\n\r\n"
-    );
-    stream
-        .write_all(request.as_bytes())
-        .await
-        .map_err(|error| format!("send: {error}"))?;
-    let head = read_head(&mut stream).await?;
-    let head =
-        reply_head(&head, false, HeaderMap::new()).map_err(|error| error.detail.to_string())?;
-    let status = head.status.as_u16();
-    if expect
-        .iter()
-        .any(|(first, last)| (*first..=*last).contains(&status))
-    {
-        return Ok(());
-    }
-    let wanted: Vec<_> = expect
-        .iter()
-        .map(|(first, last)| format!("{first}-{last}"))
-        .collect();
-    Err(format!("status {status}, wanted {}", wanted.join(", ")))
-}
-
-async fn read_head(stream: &mut TcpStream) -> Result<Bytes, String> {
-    let mut read = BytesMut::with_capacity(4096);
-    let mut scanned = 0;
-    loop {
-        if let Some(end) = head_end(&read, &mut scanned)? {
-            return Ok(read.split_to(end).freeze());
-        }
-        if read.len() > HEAD_BYTES_MAX {
-            return Err("the reply's head is too large".into());
-        }
-        match stream.read_buf(&mut read).await {
-            Ok(0) => return Err("closed before it answered".into()),
-            Ok(_) => {}
-            Err(error) => return Err(format!("read: {error}")),
-        }
-    }
-}
-
-impl Target {
-    /// Notes the last active check; `None` if it was good.
-    fn note_check(&self, failure: Option<&str>) {
-        self.checked.store(true, Ordering::Relaxed);
-        let mut last = self
-            .last_failure
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
-        if last.as_deref() != failure {
-            *last = failure.map(Into::into);
-        }
-    }
 }
 
 #[cfg(test)]

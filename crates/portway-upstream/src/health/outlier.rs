@@ -68,6 +68,10 @@ impl Upstream {
     }
 
     fn eject(&self, spec: &OutlierSpec, target: &Target, now: Mono) {
+        // Another target is being ejected right now: the next failure comes back here.
+        let Ok(_one_at_a_time) = self.ejecting.try_lock() else {
+            return;
+        };
         let set = self.targets();
         let out = set.targets.iter().filter(|t| t.is(Unfit::Ejected)).count();
         let may = ((set.targets.len() as f64 * spec.ejected_max) as usize).max(1);
@@ -87,3 +91,6 @@ impl Upstream {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
