@@ -82,12 +82,12 @@ pub async fn forward(
     };
     match forwarding.run(exchange).await {
         Ok(handled) => handled,
-        Err(refusal) => refusal.into(),
+        Err(refusal) => Handled::from(*refusal),
     }
 }
 
 impl Forwarding<'_> {
-    async fn run(&self, exchange: &mut Exchange) -> Result<Handled, Reply> {
+    async fn run(&self, exchange: &mut Exchange) -> Result<Handled, Box<Reply>> {
         let breakers = self.pass_breakers(exchange)?;
         let spec = &self.upstream.shared.spec;
         let requests = match spec.limits.requests_max {
@@ -96,7 +96,7 @@ impl Forwarding<'_> {
                 let held = Held::begin(&self.upstream.shared, |u| &u.usage.requests, max);
                 Some(held.ok_or_else(|| {
                     let detail = format!("max_requests of upstream {} is reached", spec.name);
-                    exchange.problem(ProxyError::new(Code::UpstreamOverloaded, detail))
+                    Box::new(exchange.problem(ProxyError::new(Code::UpstreamOverloaded, detail)))
                 })?)
             }
         };
@@ -121,12 +121,15 @@ impl Forwarding<'_> {
                     lease: Some(lease),
                 })
             }
-            Err(error) => Err(exchange.problem(error)),
+            Err(error) => Err(Box::new(exchange.problem(error))),
         }
     }
 
     /// The route's own breaker, then the upstream's.
-    fn pass_breakers(&self, exchange: &mut Exchange) -> Result<[Option<Permit<'_>>; 2], Reply> {
+    fn pass_breakers(
+        &self,
+        exchange: &mut Exchange,
+    ) -> Result<[Option<Permit<'_>>; 2], Box<Reply>> {
         let now = self.worker.wheel.now();
         let own = self.snapshot.shared.routes[self.route.index()]
             .breaker
@@ -143,14 +146,14 @@ impl Forwarding<'_> {
         breaker: Option<&'b Breaker>,
         now: Mono,
         exchange: &mut Exchange,
-    ) -> Result<Option<Permit<'b>>, Reply> {
+    ) -> Result<Option<Permit<'b>>, Box<Reply>> {
         let Some(breaker) = breaker else {
             return Ok(None);
         };
         breaker.admit(now).map(Some).map_err(|wait| {
             let detail = format!("the breaker of {} is open", self.upstream.shared.spec.name);
             let reply = exchange.problem(ProxyError::new(Code::CircuitOpen, detail));
-            reply.with_header(RETRY_AFTER, HeaderValue::from(wait.as_secs().max(1)))
+            Box::new(reply.with_header(RETRY_AFTER, HeaderValue::from(wait.as_secs().max(1))))
         })
     }
 

@@ -53,11 +53,15 @@ pub struct Worker {
     pub mirrors: Cell<usize>,
     snapshot: RefCell<Rc<WorkerSnapshot>>,
     generation: Cell<u64>,
-    upstreams: RefCell<HashMap<usize, (Arc<LiveUpstream>, Rc<WorkerUpstream>)>>,
+    upstreams: RefCell<HashMap<usize, Adopted>>,
+    #[allow(clippy::vec_box)] // an exchange is moved about by its pointer
     spare: RefCell<Vec<Box<Exchange>>>,
     /// Wall time minus monotonic time, nanoseconds.
     wall_offset_ns: Cell<u64>,
 }
+
+/// An upstream and this worker's part of it.
+type Adopted = (Arc<LiveUpstream>, Rc<WorkerUpstream>);
 
 /// Spare exchanges kept.
 const SPARE_MAX: usize = 256;
