@@ -134,3 +134,6 @@ async fn review(upstream: Arc<Upstream>, clock: Clock) {
         upstream.review(clock.now(), reviews.is_multiple_of(REVIEWS_PER_RATE));
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -120,3 +120,6 @@ fn reason(target: &Target, check: Option<&LastCheck>) -> Option<String> {
         None => None,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -217,3 +217,6 @@ impl Upstream {
         self.epoch.fetch_add(1, Ordering::AcqRel);
     }
 }
+
+#[cfg(test)]
+mod tests;
