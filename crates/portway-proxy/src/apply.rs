@@ -193,7 +193,7 @@ fn upstreams(
             Some(live) if live.upstream.spec == *spec => Arc::clone(live),
             before => {
                 let upstream = Arc::new(Upstream::new(spec.clone()));
-                if let Some(before) = before.filter(|b| keeps_targets(&b.upstream.spec, spec)) {
+                if let Some(before) = before {
                     upstream.inherit(&before.upstream);
                 }
                 let tasks =
@@ -206,12 +206,6 @@ fn upstreams(
             }
         })
         .collect()
-}
-
-/// Whether the targets of before are good until the new source has spoken: it is the same source, or
-/// one that speaks at once, and then they only lend their health to those of the same address.
-fn keeps_targets(before: &UpstreamSpec, now: &UpstreamSpec) -> bool {
-    before.source == now.source || matches!(now.source, SourceSpec::Static(_))
 }
 
 fn routes(

@@ -419,7 +419,7 @@ fn an_abandoned_body_is_no_harm() {
         .unwrap();
     let mut reply = site.get("/static/a.bin", &[]);
     // The only blocking thread is busy, so the read below is under way until this sender goes.
-    let (busy, until) = std::sync::mpsc::channel::<()>();
+    let (busy, until) = std::sync::mpsc::sync_channel::<()>(1);
     site.runtime.spawn_blocking(move || until.recv());
     site.runtime.block_on(std::future::poll_fn(|cx| {
         assert!(reply.body.poll_frame(cx).is_pending());
