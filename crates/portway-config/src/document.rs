@@ -34,7 +34,8 @@ use portway_core::diagnostic::Diagnostics;
 use crate::decode::{Decode, Each};
 use crate::env::Env;
 use crate::spanned::Spanned;
-use crate::{Schema, config, defaults, parse_node};
+use crate::substitute::{self, Hidden};
+use crate::{Schema, config, defaults, yaml};
 
 /// A whole config file.
 #[derive(Clone, Debug, PartialEq)]
@@ -55,6 +56,10 @@ pub struct Document {
     pub global_filters: Vec<FilterEntry>,
     /// The file and its text, for showing it.
     pub source: Source,
+    /// What substitutions brought in, to keep it out of messages.
+    pub hidden: Hidden,
+    /// Whether nothing was wrong so far. If not, what is absent says little.
+    pub sound: bool,
     /// What the file names, including things that could not be decoded.
     pub named: Named,
 }
@@ -105,15 +110,20 @@ config! {
 /// with problems it holds what could be read, to find more problems in, not to be run.
 pub fn parse(file: &str, text: &str, env: &dyn Env) -> (Option<Document>, Diagnostics) {
     let mut problems = Diagnostics::new();
-    let document = parse_node(file, text, env, &mut problems).map(|root| {
-        let read = Root::decode(&root, &mut problems).unwrap_or_else(defaults);
-        let source = Source {
-            file: file.into(),
-            text: text.into(),
-        };
-        normalize::normalize(read, &root, source, &mut problems)
-    });
-    (document, problems)
+    let source = Source {
+        file: file.into(),
+        text: text.into(),
+    };
+    let Some(mut root) = yaml::read(&source.file, text, &mut problems) else {
+        return (None, problems);
+    };
+    let hidden = substitute::substitute(&mut root, env, &mut problems);
+    let read = Root::decode(&root, &mut problems).unwrap_or_else(defaults);
+    let mut document = normalize::normalize(read, &root, source, &mut problems);
+    let problems = hidden.scrub(problems);
+    document.hidden = hidden;
+    document.sound = !problems.has_errors();
+    (Some(document), problems)
 }
 
 /// The JSON schema of a config file, with the schemas of the filters it may name.

@@ -22,6 +22,7 @@ pub use emit::{convert, redacted, to_yaml};
 pub use env::{Env, FixedEnv, ProcessEnv};
 pub use node::{Entry, Kind, Node, Origin, Scalar};
 pub use spanned::Spanned;
+pub use substitute::Hidden;
 pub use value::{Address, Bind, Percent, Secret, Size, StatusRange};
 
 use std::sync::Arc;
@@ -37,7 +38,7 @@ pub fn parse_node(
     problems: &mut Diagnostics,
 ) -> Option<Node> {
     let mut node = yaml::read(&Arc::from(file), text, problems)?;
-    substitute::substitute(&mut node, env, problems);
+    let _ = substitute::substitute(&mut node, env, problems);
     Some(node)
 }
 

@@ -3,30 +3,89 @@
 //! Must hold: keys are never touched; what a substitution yields is not searched again, so that a
 //! variable's value cannot reach for another; a touched node is marked, since it may be a secret.
 
+use std::cmp::Reverse;
+use std::collections::HashMap;
+use std::fmt;
+
+use portway_core::Severity;
 use portway_core::diagnostic::Diagnostics;
 
 use crate::env::Env;
 use crate::node::{Kind, Node, Origin, Scalar};
+use crate::value::Secret;
 
 /// What all substitutions of a file may add up to, bytes. Guards against a file of a megabyte that is
 /// named a thousand times.
 const SUBSTITUTED_BYTES_MAX: usize = 16 * 1024 * 1024;
 
+/// A shorter value could be a part of any word, and is no secret worth the name.
+const HIDDEN_BYTES_MIN: usize = 8;
+
+/// What substitutions brought in, to keep it out of messages.
+#[derive(Clone, Default, PartialEq)]
+pub struct Hidden(HashMap<Box<str>, Secret>);
+
+impl Hidden {
+    fn add(&mut self, inside: &str, value: &str) {
+        if value.len() >= HIDDEN_BYTES_MIN && !self.0.contains_key(inside) {
+            self.0.insert(inside.into(), Secret::new(value));
+        }
+    }
+
+    /// The same problems, with each value that came out of a substitution shown as the substitution.
+    #[must_use]
+    pub fn scrub(&self, problems: Diagnostics) -> Diagnostics {
+        if self.0.is_empty() {
+            return problems;
+        }
+        let mut clean = Diagnostics::new();
+        for problem in problems.sorted() {
+            let (what, hint) = (self.clean(problem.what), self.clean(problem.hint));
+            match problem.severity {
+                Severity::Error => clean.error(&problem.span, what, hint),
+                Severity::Warning => clean.warn(&problem.span, what, hint),
+            }
+        }
+        clean
+    }
+
+    fn clean(&self, text: String) -> String {
+        let found = self
+            .0
+            .iter()
+            .filter(|(_, value)| text.contains(value.expose()));
+        let mut found: Vec<_> = found.collect();
+        // A value may be a part of another: the longest goes first.
+        found.sort_by_key(|(name, value)| (Reverse(value.expose().len()), *name));
+        found.iter().fold(text.clone(), |text, (name, value)| {
+            text.replace(value.expose(), &format!("${{{name}}}"))
+        })
+    }
+}
+
+impl fmt::Debug for Hidden {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.0.keys()).finish()
+    }
+}
+
 /// Replaces the substitutions in all values below `node`, noting what cannot be replaced.
-pub fn substitute(node: &mut Node, env: &dyn Env, problems: &mut Diagnostics) {
-    let mut budget = SUBSTITUTED_BYTES_MAX;
-    Substitution {
+pub fn substitute(node: &mut Node, env: &dyn Env, problems: &mut Diagnostics) -> Hidden {
+    let mut substitution = Substitution {
         env,
         problems,
-        budget: &mut budget,
-    }
-    .visit(node);
+        budget: SUBSTITUTED_BYTES_MAX,
+        hidden: Hidden::default(),
+    };
+    substitution.visit(node);
+    substitution.hidden
 }
 
 struct Substitution<'a> {
     env: &'a dyn Env,
     problems: &'a mut Diagnostics,
-    budget: &'a mut usize,
+    budget: usize,
+    hidden: Hidden,
 }
 
 impl Substitution<'_> {
@@ -92,14 +151,15 @@ impl Substitution<'_> {
                 origin = Origin::Failed;
                 continue;
             };
-            if value.len() > *self.budget {
+            if value.len() > self.budget {
                 let what = format!(
                     "the substitutions of this file add up to more than {SUBSTITUTED_BYTES_MAX} bytes"
                 );
                 self.problems.error(&node.span, what, "");
                 return (out, Origin::Failed);
             }
-            *self.budget -= value.len();
+            self.budget -= value.len();
+            self.hidden.add(inside, &value);
             out.push_str(&value);
         }
         out.push_str(rest);
@@ -213,6 +273,28 @@ mod tests {
         assert_eq!(node("b").scalar(), Some(Scalar::Int(8080)));
         assert_eq!(node("b").text(), Some("8080"));
         assert!(node("a").is_substituted() && !node("c").is_substituted());
+    }
+
+    #[test]
+    fn shows_a_substitution_in_place_of_its_value() {
+        let env = FixedEnv::new()
+            .with("A", "hunter2-long")
+            .with("B", "hunter2-long-er");
+        let mut problems = Diagnostics::new();
+        let mut node =
+            yaml::read(&Arc::from("t"), "a: ${A}\nb: x${B}\n", &mut problems).expect("valid YAML");
+        let hidden = substitute(&mut node, &env, &mut problems);
+        problems.error(
+            &node.span,
+            "`xhunter2-long-er` is odd",
+            "not `hunter2-long`",
+        );
+        let shown = hidden.scrub(problems).sorted();
+        assert_eq!(
+            (&*shown[0].what, &*shown[0].hint),
+            ("`x${B}` is odd", "not `${A}`")
+        );
+        assert!(!format!("{hidden:?}").contains("hunter2"));
     }
 
     #[test]

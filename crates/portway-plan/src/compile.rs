@@ -3,8 +3,11 @@
 //! Must hold: pure; every problem is noted with its place and the rest is checked all the same; a plan
 //! comes out only if no problem is an error.
 
+mod action;
 mod filters;
 mod listeners;
+mod replies;
+mod rewrite;
 mod routes;
 mod upstreams;
 
@@ -28,6 +31,8 @@ pub struct Compiler<'a> {
     pub kinds: &'a [FilterKind],
     /// For filters that measure time.
     pub clock: &'a Clock,
+    /// Whether the document had no problem so far.
+    pub sound: bool,
 }
 
 /// Compiles a document. `None` if there are errors; all of them are in the diagnostics, which may hold
@@ -39,38 +44,50 @@ pub fn compile(
     clock: &Clock,
 ) -> (Option<Plan>, Diagnostics) {
     let mut problems = Diagnostics::new();
-    let compiler = Compiler { kinds, clock };
-    let (listeners, listener_names) = listeners::listeners(document, &mut problems);
-    let (upstreams, upstream_names) = upstreams::upstreams(document, &mut problems);
-    let globals = filters::globals(&compiler, &document.global_filters, &mut problems);
+    let compiler = Compiler {
+        kinds,
+        clock,
+        sound: document.sound,
+    };
+    let plan = plan(document, &compiler, &mut problems);
+    let problems = document.hidden.scrub(problems);
+    (plan.filter(|_| !problems.has_errors()), problems)
+}
+
+/// The plan, as good as it can be made: `None` or with problems noted it is of no use.
+fn plan(document: &Document, compiler: &Compiler<'_>, problems: &mut Diagnostics) -> Option<Plan> {
+    let (listeners, listener_names) = listeners::listeners(document, problems);
+    let (upstreams, upstream_names) = upstreams::upstreams(document, problems);
+    let globals = filters::globals(compiler, &document.global_filters, problems);
     let names = routes::Names {
         listeners: &listener_names,
         upstreams: &upstream_names,
         document,
     };
-    let (routes, specs) = routes::routes(&compiler, &names, &globals, &mut problems);
-    let admin = admin(&document.admin, &mut problems);
-    refuse_admin_as_target(document, &admin, &mut problems);
+    let (routes, specs) = routes::routes(compiler, &names, &globals, problems);
+    let admin = admin(&document.admin, problems);
+    refuse_admin_as_target(document, &admin, problems);
+    refuse_admin_as_listener(document, &admin, problems);
     for time in [
         &document.process.read_timeout,
         &document.process.write_timeout,
         &document.process.idle_timeout,
         &document.process.header_timeout,
     ] {
-        upstreams::positive(time, &mut problems);
+        upstreams::positive(time, problems);
     }
     let table = match RouteTable::build(&specs) {
         Ok(table) => table,
         Err(wrong) => {
-            routes::note_table_problems(document, &wrong, &mut problems);
-            return (None, problems);
+            routes::note_table_problems(document, &wrong, problems);
+            return None;
         }
     };
-    routes::warn_of_shadows(document, &table, &mut problems);
-    if problems.has_errors() {
-        return (None, problems);
+    // A route with a problem may seem to take more, or less, than it will.
+    if document.sound && !problems.has_errors() {
+        routes::warn_of_shadows(document, &table, problems);
     }
-    let plan = Plan {
+    Some(Plan {
         process: ProcessPlan {
             workers: match document.process.workers.value() {
                 Workers::Auto => None,
@@ -86,8 +103,7 @@ pub fn compile(
         no_route: globals.chain(),
         log: globals.log.clone(),
         metrics: globals.metrics.clone(),
-    };
-    (Some(plan), problems)
+    })
 }
 
 fn admin(config: &Admin, problems: &mut Diagnostics) -> AdminPlan {
@@ -124,6 +140,25 @@ fn refuse_admin_as_target(document: &Document, admin: &AdminPlan, problems: &mut
                 target.addr.span(),
                 format!("{} is the operators' API of this gateway", *target.addr),
                 "clients must not reach it; use `expose` for /health and /metrics",
+            );
+        }
+    }
+}
+
+/// The operators' API has its address for itself.
+fn refuse_admin_as_listener(document: &Document, admin: &AdminPlan, problems: &mut Diagnostics) {
+    let AdminBind::Tcp(bind) = &admin.bind else {
+        return;
+    };
+    for listener in &document.listeners {
+        let other = listener.bind.value();
+        let same_ip = other.ip() == bind.ip();
+        let overlaps = same_ip || other.ip().is_unspecified() || bind.ip().is_unspecified();
+        if overlaps && other.port() == bind.port() && bind.port() != 0 {
+            problems.error(
+                listener.bind.span(),
+                format!("{other} is where the operators' API listens"),
+                "use another port, or move `admin`",
             );
         }
     }

@@ -13,6 +13,7 @@ use super::{Document, Listener, Named, Root, Route, Source, Upstream};
 use crate::decode::{Decode, Given, defaults};
 use crate::node::{Entry, Kind, Node, Origin};
 use crate::spanned::Spanned;
+use crate::substitute::Hidden;
 
 /// The version of the file format that this reads.
 const VERSION: u32 = 1;
@@ -65,6 +66,8 @@ pub(super) fn normalize(
         inline,
         global_filters: root.global_filters.items,
         source,
+        hidden: Hidden::default(),
+        sound: true,
         named,
     }
 }

@@ -22,6 +22,8 @@ pub(super) struct Compiled {
     pub(super) breaker: Option<BreakerPolicy>,
     pub(super) log: Option<LogSpec>,
     pub(super) metrics: Option<MetricsPolicy>,
+    /// Filters that are policy for later, of which a route has one each.
+    policies: Vec<&'static str>,
     /// Filters that are switched off here.
     off: Vec<&'static str>,
 }
@@ -77,6 +79,7 @@ pub(super) fn of_route(
         own.off.contains(&e.name)
             || (e.phase.has_one_answer() && own.entries.iter().any(|o| o.name == e.name))
     };
+    warn_of_idle_switches(entries, global, problems);
     let kept = global.entries.iter().filter(|e| !replaced(e)).cloned();
     let unless_off = |name: &str| !own.off.contains(&name);
     RouteFilters {
@@ -136,15 +139,45 @@ fn compile_list(
             clock: compiler.clock,
         };
         match (kind.compile)(&entry.body, &mut cx) {
+            Some(_) if compiled.policies.contains(&kind.name) => problems.error(
+                entry.name.span(),
+                format!("`{}` stands in this list twice", kind.name),
+                "keep one of the two",
+            ),
             Some(built) => compiled.add(kind, entry, route, built),
-            None => debug_assert!(problems.has_errors(), "{} failed without a word", kind.name),
+            // A filter that is silently not there could be the one that keeps strangers out.
+            None if compiler.sound && !problems.has_errors() => problems.error(
+                entry.name.span(),
+                format!("`{}` cannot be made of these settings", kind.name),
+                "",
+            ),
+            None => {}
         }
     }
     compiled
 }
 
+/// Switching off what is not on is harmless, and most likely a mistake.
+fn warn_of_idle_switches(entries: &[FilterEntry], global: &Compiled, problems: &mut Diagnostics) {
+    let is_on = |name: &str| {
+        global.entries.iter().any(|e| e.name == name) || global.policies.contains(&name)
+    };
+    for entry in entries.iter().filter(|e| e.is_off()) {
+        if !is_on(&entry.name) && !problems.has_errors() {
+            problems.warn(
+                entry.name.span(),
+                format!("there is no global `{}` to switch off", *entry.name),
+                "remove the line",
+            );
+        }
+    }
+}
+
 impl Compiled {
     fn add(&mut self, kind: &FilterKind, entry: &FilterEntry, route: Option<&str>, built: Built) {
+        if !matches!(built, Built::Filter(_)) {
+            self.policies.push(kind.name);
+        }
         match built {
             Built::Filter(filter) => {
                 let nth = self.entries.iter().filter(|e| e.name == kind.name).count();

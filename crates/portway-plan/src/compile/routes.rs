@@ -2,19 +2,19 @@
 
 use std::sync::Arc;
 
-use http::header::{HeaderName, HeaderValue};
-use http::{HeaderMap, Method, StatusCode};
-use portway_config::document::{self, Document, PathMatch, Route, Wanted};
+use http::Method;
+use http::header::HeaderName;
+use portway_config::document::{Document, PathMatch, Route, Wanted};
 use portway_config::{Spanned, Table};
 use portway_core::{Diagnostics, ListenerId, Span, UpstreamId};
 use portway_route::{BuildProblem, HostPattern, PathPattern, RouteSpec, RouteTable, ValueMatch};
 
+use super::action::{action, in_words, mirror, warn_of_idle_keys};
 use super::filters::{Globals, of_route};
-use super::upstreams::{hash_on, positive};
+use super::rewrite::rewrite;
+use super::upstreams::positive;
 use super::{Compiler, Names as Known};
-use crate::plan::{
-    Action, Mirror, Redirect, Respond, Rewrite, RoutePlan, RouteTimeouts, Split, StaticFiles,
-};
+use crate::plan::{RoutePlan, RouteTimeouts};
 
 /// What routes refer to.
 pub(super) struct Names<'a> {
@@ -45,6 +45,7 @@ pub(super) fn routes(
                 "choose another name",
             );
         }
+        warn_of_idle_keys(route, problems);
         let filters = of_route(compiler, globals, &route.filters, &route.name, problems);
         let name: Arc<str> = Arc::from(route.name.as_str());
         specs.push(spec(route, Arc::clone(&name), names, problems));
@@ -104,10 +105,16 @@ fn parse_all<T>(
     for text in texts {
         match parse(text) {
             Ok(value) => parsed.push(value),
-            Err(what) => problems.error(text.span(), what, hint),
+            Err(what) => note_sentence(text.span(), &what, hint, problems),
         }
     }
     parsed
+}
+
+/// Notes "what is wrong; what to do" as the two parts that it has.
+fn note_sentence(span: &Span, sentence: &str, otherwise: &str, problems: &mut Diagnostics) {
+    let (what, hint) = sentence.split_once("; ").unwrap_or((sentence, otherwise));
+    problems.error(span, what, hint);
 }
 
 fn method(name: &str) -> Result<Method, String> {
@@ -158,17 +165,9 @@ fn path(route: &Route, problems: &mut Diagnostics) -> PathPattern {
         Some(PathMatch::Regex(text)) => (text, PathPattern::regex(text)),
     };
     parsed.unwrap_or_else(|what| {
-        problems.error(text.span(), what, "");
+        note_sentence(text.span(), &what, "", problems);
         PathPattern::Any
     })
-}
-
-fn in_words(keys: &[&str]) -> String {
-    let quoted: Vec<_> = keys.iter().map(|k| format!("`{k}`")).collect();
-    match quoted.split_last() {
-        Some((last, rest)) if !rest.is_empty() => format!("{} and {last}", rest.join(", ")),
-        _ => quoted.concat(),
-    }
 }
 
 fn headers(
@@ -208,282 +207,11 @@ fn value_match(wanted: &Spanned<Wanted>, problems: &mut Diagnostics) -> Option<V
         Wanted::Regex(text) => match ValueMatch::regex(text) {
             Ok(value) => Some(value),
             Err(what) => {
-                problems.error(wanted.span(), what, "");
+                let what = format!("the regex does not compile: {what}");
+                problems.error(wanted.span(), what, "check its brackets and escapes");
                 None
             }
         },
-    }
-}
-
-fn action(index: usize, route: &Route, names: &Names<'_>, problems: &mut Diagnostics) -> Action {
-    /// Stands in for an action with a problem; the plan it is in is thrown away.
-    const BROKEN: Action = Action::Upstream(UpstreamId(0));
-    const ONE_OF: &str = "write one of upstream, targets, split, redirect, respond, static";
-    let (usable, written) = route.actions();
-    let name = &*route.name;
-    if written.len() != 1 {
-        let what = match written.as_slice() {
-            [] => format!("route `{name}` does nothing with its requests"),
-            several => format!("route `{name}` has {}", in_words(several)),
-        };
-        problems.error(route.name.span(), what, ONE_OF);
-        return BROKEN;
-    }
-    let sticks = matches!(usable.first(), Some(document::Action::Split(_)));
-    if let Some(sticky) = route
-        .sticky_by
-        .as_ref()
-        .filter(|_| !sticks && !usable.is_empty())
-    {
-        problems.warn(
-            sticky.span(),
-            "`sticky_by` does nothing without `split`",
-            "remove it, or split the route",
-        );
-    }
-    match usable.first() {
-        None => BROKEN,
-        Some(document::Action::Upstream(upstream)) => {
-            find_upstream(upstream, name, names, problems).map_or(BROKEN, Action::Upstream)
-        }
-        Some(document::Action::Targets(_)) => {
-            let at = names.document.inline.get(index).copied().flatten();
-            at.map_or(BROKEN, |at| Action::Upstream(UpstreamId(at as u32)))
-        }
-        Some(document::Action::Split(shares)) => split(shares, route, names, problems),
-        Some(document::Action::Redirect(to)) => {
-            redirect(to, problems).map_or(BROKEN, Action::Redirect)
-        }
-        Some(document::Action::Respond(with)) => {
-            respond(with, problems).map_or(BROKEN, Action::Respond)
-        }
-        Some(document::Action::Static(files)) => {
-            Action::Static(static_files(files, route, problems))
-        }
-    }
-}
-
-fn find_upstream(
-    name: &Spanned<String>,
-    route: &str,
-    names: &Names<'_>,
-    problems: &mut Diagnostics,
-) -> Option<UpstreamId> {
-    let found = names.upstreams.find(name);
-    let named = &names.document.named;
-    let excused = named.nameless || named.broken_upstreams.contains(name.as_str());
-    if found.is_none() && !excused {
-        let what = format!("route `{route}` names the unknown upstream `{}`", **name);
-        problems.error(name.span(), what, names.upstreams.hint(name));
-    }
-    found
-}
-
-fn split(
-    shares: &Spanned<portway_config::Each<document::Share>>,
-    route: &Route,
-    names: &Names<'_>,
-    problems: &mut Diagnostics,
-) -> Action {
-    let mut parts = Vec::new();
-    for share in shares.iter() {
-        if let Some(id) = find_upstream(&share.upstream, &route.name, names, problems) {
-            parts.push((id, share.weight.value()));
-        }
-    }
-    if shares.complete && shares.iter().all(|s| s.weight.value() == 0) {
-        let (what, hint) = if shares.is_empty() {
-            (
-                "the split has no upstreams",
-                "add at least two `{ upstream: …, weight: … }`",
-            )
-        } else {
-            (
-                "all weights of the split are 0",
-                "give at least one upstream a weight of 1 or more",
-            )
-        };
-        problems.error(shares.span(), what, hint);
-    }
-    Action::Split(Split {
-        parts,
-        sticky_by: route.sticky_by.as_ref().map(|on| hash_on(on, problems)),
-    })
-}
-
-fn redirect(config: &document::Redirect, problems: &mut Diagnostics) -> Option<Redirect> {
-    let allowed = [301, 302, 303, 307, 308];
-    let status = config.status.value();
-    if !allowed.contains(&status) {
-        problems.error(
-            config.status.span(),
-            format!("{status} is not a redirect"),
-            "use 301, 302, 303, 307 or 308 (308 is permanent and keeps the method)",
-        );
-    }
-    let to = config.to.as_str();
-    let absolute = to.starts_with("http://") || to.starts_with("https://");
-    let local = to.starts_with('/') && !to.starts_with("//");
-    if !(absolute || local) || HeaderValue::from_str(to).is_err() {
-        problems.error(
-            config.to.span(),
-            format!("`{to}` is neither a path nor an http URL"),
-            "write a path like /new, or a URL like https://example.com/new",
-        );
-        return None;
-    }
-    Some(Redirect {
-        to: to.to_owned(),
-        status: StatusCode::from_u16(status).ok()?,
-    })
-}
-
-fn respond(config: &document::Respond, problems: &mut Diagnostics) -> Option<Respond> {
-    let status = config.status.value();
-    if !(200..=599).contains(&status) {
-        problems.error(
-            config.status.span(),
-            format!("{status} is not the status of a final reply"),
-            "use a status from 200 to 599",
-        );
-        return None;
-    }
-    let mut headers = HeaderMap::new();
-    for (name, value) in &config.headers.0 {
-        match (
-            HeaderName::from_bytes(name.as_bytes()),
-            HeaderValue::from_str(value),
-        ) {
-            (Ok(name), Ok(value)) => {
-                headers.append(name, value);
-            }
-            (Err(_), _) => problems.error(
-                name.span(),
-                format!("`{}` is not a header name", **name),
-                "use letters, digits and `-`",
-            ),
-            (_, Err(_)) => problems.error(
-                value.span(),
-                "a header value has a control character",
-                "remove it",
-            ),
-        }
-    }
-    let status = StatusCode::from_u16(status).ok()?;
-    Some(Respond {
-        status,
-        headers,
-        body: bytes::Bytes::from(config.body.clone()),
-    })
-}
-
-fn static_files(
-    config: &document::Static,
-    route: &Route,
-    problems: &mut Diagnostics,
-) -> StaticFiles {
-    if config.index.contains('/') {
-        problems.error(
-            config.index.span(),
-            format!("`{}` is not a file name", *config.index),
-            "name a file, like index.html",
-        );
-    }
-    StaticFiles {
-        root: config.root.as_str().into(),
-        index: config.index.to_string(),
-        prefix: route
-            .prefix
-            .value()
-            .map(|p| p.to_string())
-            .unwrap_or_default(),
-    }
-}
-
-fn mirror(route: &Route, names: &Names<'_>, problems: &mut Diagnostics) -> Option<Mirror> {
-    let config = route.mirror.as_ref()?;
-    let upstream = find_upstream(&config.upstream, &route.name, names, problems)?;
-    Some(Mirror {
-        upstream,
-        share: config.percent.fraction(),
-    })
-}
-
-fn rewrite(route: &Route, problems: &mut Diagnostics) -> Rewrite {
-    let mut rewrite = Rewrite::default();
-    if route.strip_prefix.value() {
-        match route.prefix.value() {
-            Some(prefix) if !prefix.contains('{') => {
-                rewrite.strip_prefix = Some(prefix.to_string())
-            }
-            Some(prefix) => problems.error(
-                prefix.span(),
-                "a prefix with a parameter cannot be stripped",
-                "use `rewrite: { path: \"^/[^/]+(/.*)$ => $1\" }` instead",
-            ),
-            None if route.prefix.is_written() => {}
-            None => problems.error(
-                route.strip_prefix.span(),
-                format!("route `{}` has no prefix to strip", *route.name),
-                "add `prefix`, or remove `strip_prefix`",
-            ),
-        }
-    }
-    let Some(config) = &route.rewrite else {
-        return rewrite;
-    };
-    if let Some(path) = &config.path {
-        rewrite.path = path_rewrite(path, problems);
-    }
-    if let Some(host) = &config.host {
-        let mut canonical = String::new();
-        match portway_http::hygiene::host::parse_authority(host.as_bytes(), &mut canonical) {
-            Ok(port) => {
-                let port = port.map_or(String::new(), |p| format!(":{p}"));
-                rewrite.host = Some(Arc::from(format!("{canonical}{port}")));
-            }
-            Err(error) => problems.error(
-                host.span(),
-                format!("`{}` is not a host: {}", **host, error.detail),
-                "write a name like users.internal, with a port if needed",
-            ),
-        }
-    }
-    rewrite
-}
-
-fn path_rewrite(
-    text: &Spanned<String>,
-    problems: &mut Diagnostics,
-) -> Option<(regex::Regex, String)> {
-    let Some((pattern, replacement)) = text.split_once("=>") else {
-        problems.error(
-            text.span(),
-            format!("`{}` has no `=>`", **text),
-            "write a pattern and what replaces it: \"^/v1/(.*)$ => /$1\"",
-        );
-        return None;
-    };
-    match regex::RegexBuilder::new(pattern.trim())
-        .size_limit(1 << 20)
-        .build()
-    {
-        Ok(pattern) => Some((pattern, replacement.trim().to_owned())),
-        Err(error) => {
-            let reason = error.to_string();
-            let reason = reason
-                .lines()
-                .last()
-                .unwrap_or_default()
-                .trim_start_matches("error: ")
-                .to_owned();
-            problems.error(
-                text.span(),
-                format!("the pattern does not compile: {reason}"),
-                "check its brackets and escapes",
-            );
-            None
-        }
     }
 }
 

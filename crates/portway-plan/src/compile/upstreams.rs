@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderName;
-use portway_balance::PolicyKind;
+use portway_balance::{PolicyKind, WEIGHT_MAX};
 use portway_config::document::{
-    CheckType, CircuitBreaker, Discover, DnsRecord, Document, HashOn as HashOnConfig, HealthCheck,
-    LoadBalance, OutlierDetection, Policy, Target, Timeouts, Upstream,
+    CheckType, CircuitBreaker, Discover, DnsRecord, DnsSource, Document, HashOn as HashOnConfig,
+    HealthCheck, LoadBalance, OutlierDetection, Policy, Target, Timeouts, Upstream,
 };
 use portway_config::{Each, Spanned};
 use portway_core::{Diagnostics, Span, UpstreamId};
@@ -124,6 +124,7 @@ fn check_targets(name: &str, targets: &Spanned<Each<Target>>, problems: &mut Dia
     }
     let mut seen = HashSet::new();
     for target in targets.iter() {
+        too_heavy(&target.weight, problems);
         if !seen.insert((target.addr.host.to_string(), target.addr.port)) {
             problems.error(
                 target.addr.span(),
@@ -141,6 +142,7 @@ fn discovered(discover: &Spanned<Discover>, problems: &mut Diagnostics) -> Sourc
     match (&discover.dns, &discover.file) {
         (Some(dns), None) => {
             let srv = dns.record == DnsRecord::Srv;
+            check_dns(dns, problems);
             let mut spec = if srv {
                 DnsSpec::service(&dns.name)
             } else {
@@ -172,6 +174,32 @@ fn discovered(discover: &Spanned<Discover>, problems: &mut Diagnostics) -> Sourc
             );
             SourceSpec::Static(Vec::new())
         }
+    }
+}
+
+fn check_dns(dns: &DnsSource, problems: &mut Diagnostics) {
+    let label = |l: &str| {
+        (1..=63).contains(&l.len())
+            && l.bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+    };
+    let name = dns.name.strip_suffix('.').unwrap_or(&dns.name);
+    if name.len() > 253 || !name.split('.').all(label) {
+        problems.error(
+            dns.name.span(),
+            format!("`{}` is not a DNS name", dns.name.escape_default()),
+            "write a name like users.internal",
+        );
+    }
+    if let Some(port) = dns.port.as_ref().filter(|p| p.value() == 0) {
+        problems.error(port.span(), "0 is not a port", "use a port from 1 to 65535");
+    }
+    if dns.refresh_min.value() > dns.refresh_max.value() {
+        problems.error(
+            dns.refresh_min.span(),
+            "`refresh_min` is longer than `refresh_max`",
+            "make it shorter",
+        );
     }
 }
 
@@ -326,6 +354,17 @@ fn timeouts(config: &Timeouts, problems: &mut Diagnostics) -> TimeoutSpec {
         response_header: config.response_header.value(),
         request: config.request.value(),
         idle: config.idle.value(),
+    }
+}
+
+/// Notes a weight that no balancer can count with.
+pub(super) fn too_heavy(weight: &Spanned<u32>, problems: &mut Diagnostics) {
+    if weight.value() > WEIGHT_MAX {
+        problems.error(
+            weight.span(),
+            format!("a weight is at most {WEIGHT_MAX}"),
+            "only the ratio to the other weights counts",
+        );
     }
 }
 

@@ -1,0 +1,124 @@
+//! Configs that must load as they are.
+
+use portway_config::{FixedEnv, parse};
+use portway_core::{Clock, UpstreamId};
+use portway_filter::Phase;
+use portway_plan::{Action, Plan, compile, diff};
+
+const MINI: &str = include_str!("compat/mini-gateway.yaml");
+
+fn plan(text: &str) -> Plan {
+    let env = FixedEnv::new().with("JWT_SECRET", "a-secret-of-the-length-that-hs256-asks-for");
+    let (document, problems) = parse("t.yaml", text, &env);
+    assert!(problems.is_empty(), "{:#?}", problems.sorted());
+    let (clock, _) = Clock::manual();
+    let (plan, problems) = compile(
+        &document.expect("no problems"),
+        &portway_filters::all(),
+        &clock,
+    );
+    assert!(problems.is_empty(), "{:#?}", problems.sorted());
+    plan.expect("no problems")
+}
+
+#[test]
+fn the_mini_gateway_compiles_as_it_is() {
+    let plan = plan(MINI);
+    assert_eq!(plan.listeners.len(), 1);
+    assert_eq!(plan.listeners[0].bind.to_string(), "0.0.0.0:8080");
+    assert_eq!(plan.upstreams.len(), 2);
+    let users = &plan.routes[0];
+    assert_eq!(&*users.name, "user-service");
+    assert!(matches!(users.action, Action::Upstream(UpstreamId(0))));
+    assert_eq!(users.rewrite.strip_prefix.as_deref(), Some("/api/v1/users"));
+    assert_eq!(users.retry.as_ref().map(|r| r.retries_max), Some(2));
+    assert_eq!(users.breaker.as_ref().map(|b| b.failure_threshold), Some(5));
+    let names: Vec<&str> = users.filters.entries().iter().map(|e| e.name).collect();
+    assert_eq!(
+        names,
+        ["cors", "auth", "rate_limit"],
+        "in the order of the phases"
+    );
+    let phases: Vec<Phase> = users.filters.entries().iter().map(|e| e.phase).collect();
+    assert!(phases.is_sorted());
+    assert!(plan.log.is_some() && plan.metrics.enabled);
+}
+
+#[test]
+fn the_same_file_changes_nothing() {
+    let report = diff(&plan(MINI), &plan(MINI));
+    assert!(report.is_empty(), "{report}");
+    assert_eq!(report.routes.unchanged, 2);
+}
+
+#[test]
+fn a_changed_file_says_what_it_changes() {
+    let changed = MINI
+        .replace("qps: 500", "qps: 501")
+        .replace("weight: 3", "weight: 4")
+        .replace("port: 8080", "port: 8090");
+    let report = diff(&plan(MINI), &plan(&changed));
+    assert_eq!(report.listeners.changed.len(), 1);
+    assert_eq!(
+        report
+            .upstreams
+            .changed
+            .iter()
+            .map(|n| &**n)
+            .collect::<Vec<_>>(),
+        ["user-service"]
+    );
+    assert_eq!(
+        report
+            .routes
+            .changed
+            .iter()
+            .map(|n| &**n)
+            .collect::<Vec<_>>(),
+        ["order-service"]
+    );
+    assert_eq!(report.routes.unchanged, 1);
+}
+
+#[test]
+fn a_route_switches_a_global_filter_off() {
+    let text = "global_filters: [{cors: {}}, {security_headers: {}}, {logging: {}}]\n\
+                routes:\n\
+                - {name: a, path: /a, respond: {}, filters: [{cors: off}, {logging: off}]}\n\
+                - {name: b, path: /b, respond: {}}\n";
+    let plan = plan(text);
+    let names = |at: usize| {
+        plan.routes[at]
+            .filters
+            .entries()
+            .iter()
+            .map(|e| e.name)
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(names(0), ["security_headers"]);
+    assert!(plan.routes[0].log.is_none());
+    assert_eq!(names(1), ["cors", "security_headers"]);
+    assert!(plan.routes[1].log.is_some());
+}
+
+#[test]
+fn moving_lines_in_the_file_keeps_the_filters() {
+    let shifted = format!("# a line more\n\n{MINI}");
+    let (a, b) = (plan(MINI), plan(&shifted));
+    let marks = |p: &Plan| {
+        p.routes[0]
+            .filters
+            .entries()
+            .iter()
+            .map(|e| e.fingerprint)
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(marks(&a), marks(&b));
+}
+
+#[test]
+fn an_empty_file_is_a_gateway_without_routes() {
+    let plan = plan("");
+    assert_eq!(plan.routes.len(), 0);
+    assert_eq!(plan.listeners.len(), 1);
+}
