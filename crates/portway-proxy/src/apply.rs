@@ -11,7 +11,6 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use portway_core::{Clock, Mono};
-use portway_discovery::SourceSpec;
 use portway_filter::{Chain, LogSpec};
 use portway_net::listen::bind_workers;
 use portway_net::{BindError, Connections, Drain, ListenOptions};

@@ -14,6 +14,7 @@ fn refresh(targets: &[NamedTarget], min: Duration, max: Duration) -> Refresh {
 }
 
 /// How long until the next question, as planned.
+#[allow(clippy::disallowed_methods)] // tokio's own paused clock
 fn planned(refresh: &Refresh) -> Option<Duration> {
     match &refresh.wait {
         Wait::Over => Some(Duration::ZERO),

@@ -28,6 +28,7 @@ impl Server {
         let socket = UdpSocket::bind("127.0.0.1:0").await.expect("loopback");
         let addr = socket.local_addr().expect("is bound");
         let zone = Arc::new(Mutex::new(Zone::default()));
+        #[allow(clippy::disallowed_methods)] // ends with the test's runtime
         let task = tokio::spawn(serve(socket, Arc::clone(&zone)));
         Server { addr, zone, task }
     }
