@@ -25,7 +25,7 @@ pub fn tour(ports: &Ports, file: &Path) -> bool {
         file: file.to_owned(),
         clock: Clock::system(),
     };
-    let steps: [(&str, fn(&Tour) -> Found); 11] = [
+    let steps: [Step; 11] = [
         ("two instances share requests 3:1", Tour::shares),
         (
             "a request without a token is refused",
@@ -69,6 +69,9 @@ struct Tour {
     file: PathBuf,
     clock: Clock,
 }
+
+/// What is tried, and how.
+type Step = (&'static str, fn(&Tour) -> Found);
 
 impl Tour {
     fn shares(&self) -> Found {
