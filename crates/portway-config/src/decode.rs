@@ -92,6 +92,14 @@ pub fn unknown_key(entry: &Entry, known: &[&str], later: &[&str], problems: &mut
     problems.error(&entry.key_span, format!("unknown key `{key}`"), hint);
 }
 
+/// Whether an optional key was written with a value that was refused, so that it is not missing as
+/// well. A key that is `null`, or whose substitution gave nothing, counts as missing.
+#[must_use]
+pub fn was_refused<T>(node: &Node, key: &str, value: &Option<T>) -> bool {
+    let refused = |n: &Node| n.origin == Origin::Failed || !n.is_null();
+    value.is_none() && node.find(key).is_some_and(refused)
+}
+
 /// Notes a key that must be there and is not.
 pub fn missing_key(span: &Span, key: &str, docs: &str, problems: &mut Diagnostics) {
     let docs = docs.trim();
@@ -118,10 +126,11 @@ pub fn suggest(unknown: &str, known: &[&str]) -> String {
 }
 
 fn one_of(known: &[&str]) -> String {
-    if known.is_empty() {
-        return String::new();
+    match known {
+        [] => String::new(),
+        [only] => format!("use `{only}`"),
+        several => format!("use one of {}", several.join(", ")),
     }
-    format!("use one of {}", known.join(", "))
 }
 
 /// Reads a string that must be one of `known`; `later` are words that a coming version knows.

@@ -106,6 +106,7 @@ impl Diagnostics {
     }
 
     fn push(&mut self, severity: Severity, span: &Span, what: String, hint: String) {
+        let (what, hint) = (printable(what), printable(hint));
         self.list.push(Diagnostic {
             severity,
             span: span.clone(),
@@ -146,6 +147,23 @@ impl Diagnostics {
     }
 }
 
+/// Messages quote config files, and a control character of one must not steer a terminal or start a
+/// line of a log.
+fn printable(text: String) -> String {
+    if !text.contains(char::is_control) {
+        return text;
+    }
+    let mut clean = String::with_capacity(text.len() + 8);
+    for c in text.chars() {
+        if c.is_control() {
+            clean.extend(c.escape_default());
+        } else {
+            clean.push(c);
+        }
+    }
+    clean
+}
+
 /// The candidate that `unknown` was most likely meant to be, if one is near enough to name.
 #[must_use]
 pub fn nearest<'a>(
@@ -175,6 +193,13 @@ mod tests {
         assert_eq!(nearest("prefx", ["prefix", "path"]), Some("prefix"));
         assert_eq!(nearest("banana", ["prefix", "path"]), None);
         assert_eq!(nearest("Prefix", ["prefix", "path"]), Some("prefix"));
+    }
+
+    #[test]
+    fn escapes_control_characters() {
+        let mut found = Diagnostics::new();
+        found.error(&Span::file("a"), "x\r\ny\u{1b}[2J\u{e9}", "");
+        assert_eq!(found.sorted()[0].what, "x\\r\\ny\\u{1b}[2J\u{e9}");
     }
 
     #[test]

@@ -12,6 +12,7 @@ mod tell;
 use std::sync::Arc;
 use std::time::Duration;
 
+use portway_config::decode::was_refused;
 use portway_config::{Decode, Node, Spanned, choice, config};
 use portway_core::{Clock, Code, Mono};
 use portway_filter::{Built, Compile, Filter, FilterKind, Flow, Hooks, Phase, Scope, Step};
@@ -131,8 +132,13 @@ fn quota(config: &RateLimitConfig, node: &Node, cx: &mut Compile<'_>) -> Option<
             (rate, limit.value(), limit.span())
         }
         _ => {
-            let hint = "set either `qps`, or `limit` and `window`";
-            cx.error(&node.span, "it is not clear how much may pass", hint);
+            let refused = was_refused(node, "qps", &config.qps)
+                || was_refused(node, "limit", &config.limit)
+                || was_refused(node, "window", &config.window);
+            if !refused {
+                let hint = "set either `qps`, or `limit` and `window`";
+                cx.error(&node.span, "it is not clear how much may pass", hint);
+            }
             return None;
         }
     };

@@ -11,7 +11,7 @@ use portway_core::diagnostic::Diagnostics;
 use serde_json::{Value, json};
 
 use super::scalars::plain_is_self;
-use super::{Decode, wrong};
+use super::{Decode, wrong, wrong_with_hint};
 use crate::Schema;
 use crate::node::Node;
 use crate::spanned::Spanned;
@@ -22,7 +22,7 @@ fn items<'a>(node: &'a Node, problems: &mut Diagnostics) -> Option<&'a [Node]> {
     }
     let items = node.items();
     if items.is_none() {
-        wrong(node, "a list", problems);
+        wrong_with_hint(node, "a list", "put it in [ ]", problems);
     }
     items
 }
@@ -186,7 +186,7 @@ impl<T: Decode> Decode for Table<T> {
                 good.push((Spanned::new(entry.key.to_string(), &entry.key_span), value));
             }
         }
-        (good.len() == entries.len()).then_some(Table(good))
+        Some(Table(good)) // the other entries can still be checked
     }
 
     fn schema() -> Schema {

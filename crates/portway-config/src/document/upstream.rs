@@ -5,10 +5,12 @@ use std::time::Duration;
 
 use portway_core::diagnostic::Diagnostics;
 use portway_core::{Span, limits};
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use crate::decode::{Decode, Each, Given, OneOrMany, string_schema, wrong};
-use crate::node::Node;
+use crate::decode::{
+    Decode, Each, Given, OneOrMany, string_schema, struct_entries, unknown_key, wrong,
+};
+use crate::node::{Entry, Node};
 use crate::spanned::Spanned;
 use crate::value::{Address, Percent, StatusRange};
 use crate::{Schema, choice, config, defaults};
@@ -61,14 +63,66 @@ choice! {
     }
 }
 
-config! {
-    /// Where targets come from. One of these.
-    #[later("consul", "etcd", "nacos", "kubernetes", "eureka", "zookeeper")]
-    pub struct Discover {
-        /// Names that are looked up again when their time to live is over.
-        pub dns: Option<Spanned<DnsSource>>,
-        /// A file that is watched.
-        pub file: Option<Spanned<FileSource>>,
+/// Where targets come from.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Discover {
+    /// Names that are looked up again when their time to live is over.
+    Dns(Spanned<DnsSource>),
+    /// A file that is watched.
+    File(Spanned<FileSource>),
+}
+
+const SOURCES: &[&str] = &["dns", "file"];
+const LATER_SOURCES: &[&str] = &[
+    "consul",
+    "etcd",
+    "nacos",
+    "kubernetes",
+    "eureka",
+    "zookeeper",
+];
+
+impl Decode for Discover {
+    type Plain = Discover;
+
+    fn from_plain(plain: Discover, _: &Span) -> Discover {
+        plain
+    }
+
+    fn decode(node: &Node, problems: &mut Diagnostics) -> Option<Discover> {
+        let entries = struct_entries(node, problems)?;
+        let unknown = |e: &&Entry| !SOURCES.contains(&&*e.key);
+        let mut unknown = entries.iter().filter(unknown).peekable();
+        if unknown.peek().is_some() {
+            unknown.for_each(|e| unknown_key(e, SOURCES, LATER_SOURCES, problems));
+            return None;
+        }
+        let [entry] = entries else {
+            let what = "`discover` needs exactly one source";
+            problems.error(&node.span, what, "write `dns: …` or `file: …`");
+            return None;
+        };
+        match &*entry.key {
+            "dns" => Decode::decode(&entry.value, problems).map(Discover::Dns),
+            _ => Decode::decode(&entry.value, problems).map(Discover::File),
+        }
+    }
+
+    fn schema() -> Schema {
+        json!({
+            "type": "object",
+            "properties": { "dns": DnsSource::schema(), "file": FileSource::schema() },
+            "additionalProperties": false,
+            "minProperties": 1,
+            "maxProperties": 1,
+        })
+    }
+
+    fn to_json(&self) -> Value {
+        match self {
+            Discover::Dns(dns) => json!({ "dns": dns.to_json() }),
+            Discover::File(file) => json!({ "file": file.to_json() }),
+        }
     }
 }
 

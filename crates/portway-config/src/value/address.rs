@@ -76,6 +76,11 @@ impl Decode for Address {
                 problems.error(&node.span, "a target's address has no path", hint);
                 None
             }
+            Err(Refused::Credentials) => {
+                let what = "a target's address has no user or password";
+                problems.error(&node.span, what, "remove what is before `@`");
+                None
+            }
             Err(Refused::Form(hint)) => {
                 wrong_with_hint(node, EXPECTED, hint, problems);
                 None
@@ -96,6 +101,7 @@ impl Decode for Address {
 enum Refused {
     Scheme(String),
     Path,
+    Credentials,
     Form(&'static str),
 }
 
@@ -106,11 +112,11 @@ fn parse(text: &str) -> Result<Address, Refused> {
         Some((scheme, _)) => return Err(Refused::Scheme(scheme.to_ascii_lowercase())),
     };
     let authority = rest.strip_suffix('/').unwrap_or(rest);
+    if authority.contains('@') {
+        return Err(Refused::Credentials); // which must not be shown
+    }
     if authority.contains(['/', '?', '#']) {
         return Err(Refused::Path);
-    }
-    if authority.contains('@') {
-        return Err(Refused::Form("an address holds no user or password"));
     }
     let (host, port) = split_port(authority)?;
     let port = match port {

@@ -8,7 +8,8 @@ use std::sync::Arc;
 
 use http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderName, HeaderValue};
-use portway_config::{Node, Origin};
+use portway_config::Node;
+use portway_config::decode::was_refused;
 use portway_core::Code;
 use portway_filter::{Built, Compile, Filter, Flow, Hooks, Step};
 use portway_http::Exchange;
@@ -63,9 +64,7 @@ fn secret(
     cx: &mut Compile<'_>,
 ) -> Option<Box<[u8]>> {
     let Some(secret) = &config.secret else {
-        // A secret that could not be read was noted where it stands: it is not missing as well.
-        let noted = |s: &Node| s.origin == Origin::Failed || s.scalar().is_none();
-        if !node.find("secret").is_some_and(noted) {
+        if !was_refused(node, "secret", &config.secret) {
             let hint = "add the secret shared with the issuer, as in `secret: ${JWT_SECRET}`";
             cx.error(&node.span, "the key `secret` is missing", hint);
         }

@@ -215,7 +215,7 @@ fn find_kind<'k>(
     if found.is_none() {
         let (what, hint) = match name {
             "compression" | "cache" | "fault" => (
-                format!("the filter `{name}` is not supported by this version yet"),
+                format!("the filter `{name}` is not supported yet by this version"),
                 "remove it".to_owned(),
             ),
             _ => (

@@ -162,7 +162,11 @@ fn path(route: &Route, problems: &mut Diagnostics) -> PathPattern {
         None | Some(PathMatch::Any) => return PathPattern::Any,
         Some(PathMatch::Prefix(text)) => (text, PathPattern::prefix(text)),
         Some(PathMatch::Exact(text)) => (text, PathPattern::exact(text)),
-        Some(PathMatch::Regex(text)) => (text, PathPattern::regex(text)),
+        Some(PathMatch::Regex(text)) => {
+            let parsed = PathPattern::regex(text);
+            let told = parsed.map_err(|what| format!("the regex does not compile: {what}"));
+            (text, told)
+        }
     };
     parsed.unwrap_or_else(|what| {
         note_sentence(text.span(), &what, "", problems);

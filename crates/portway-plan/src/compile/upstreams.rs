@@ -94,9 +94,7 @@ fn static_source(
     targets: &Spanned<Each<Target>>,
     problems: &mut Diagnostics,
 ) -> SourceSpec {
-    if targets.complete {
-        check_targets(name, targets, problems);
-    }
+    check_targets(name, targets, problems);
     let named = targets
         .iter()
         .map(|target| NamedTarget {
@@ -109,7 +107,9 @@ fn static_source(
 }
 
 fn check_targets(name: &str, targets: &Spanned<Each<Target>>, problems: &mut Diagnostics) {
-    if targets.is_empty() {
+    if !targets.complete {
+        // What was lost may be what seems to be missing.
+    } else if targets.is_empty() {
         problems.error(
             targets.span(),
             format!("upstream `{name}` has an empty list of targets"),
@@ -139,8 +139,8 @@ fn check_targets(name: &str, targets: &Spanned<Each<Target>>, problems: &mut Dia
 }
 
 fn discovered(discover: &Spanned<Discover>, problems: &mut Diagnostics) -> SourceSpec {
-    match (&discover.dns, &discover.file) {
-        (Some(dns), None) => {
+    match &**discover {
+        Discover::Dns(dns) => {
             let srv = dns.record == DnsRecord::Srv;
             check_dns(dns, problems);
             let mut spec = if srv {
@@ -163,17 +163,9 @@ fn discovered(discover: &Spanned<Discover>, problems: &mut Diagnostics) -> Sourc
             spec.refresh_max = dns.refresh_max.value();
             SourceSpec::Dns(spec)
         }
-        (None, Some(file)) => SourceSpec::File(FileSpec {
+        Discover::File(file) => SourceSpec::File(FileSpec {
             path: file.path.as_str().into(),
         }),
-        _ => {
-            problems.error(
-                discover.span(),
-                "`discover` needs exactly one source",
-                "write `dns: …` or `file: …`",
-            );
-            SourceSpec::Static(Vec::new())
-        }
     }
 }
 
