@@ -178,7 +178,7 @@ fn says_what_is_wrong_with_a_config() {
          t.yaml:1:6: error: `clientip` is not something that can be counted apart\n  \
          hint: did you mean `client_ip`?\n\
          t.yaml:2:12: error: `fixed_window` is not supported yet by this version\n  \
-         hint: use one of token_bucket"
+         hint: use `token_bucket`"
     );
     assert!(problems(kind(), "{qps: 1, limit: 5, window: 1s}").contains("not clear"));
     assert!(problems(kind(), "{limit: 5}").contains("not clear"));
