@@ -37,7 +37,11 @@ fn main() {
         })
         .collect();
     times.sort_by_key(|t| t.iter().sum::<Duration>());
-    println!("{count} routes, {} lines, {} bytes", text.lines().count(), text.len());
+    println!(
+        "{count} routes, {} lines, {} bytes",
+        text.lines().count(),
+        text.len()
+    );
     for (name, [parsed, compiled, dropped]) in [("best", times[0]), ("median", times[ROUNDS / 2])] {
         println!(
             "{name} of {ROUNDS}: parse {parsed:.1?}, compile {compiled:.1?}, drop the document {dropped:.1?}, \
