@@ -21,15 +21,37 @@ const SWAPS: usize = 200;
 const CLIENTS: usize = 2;
 const TIMEOUT: Duration = Duration::from_secs(10);
 
+/// The tests, by name: this binary is its own runner, because it is started again as the server.
+const TESTS: [(&str, fn()); 2] = [
+    (
+        "a_successor_that_fails_leaves_things_as_they_are",
+        a_successor_that_fails_leaves_things_as_they_are,
+    ),
+    (
+        "no_connection_is_refused_while_processes_swap",
+        no_connection_is_refused_while_processes_swap,
+    ),
+];
+
+/// Speaks what test runners ask of a test binary: `--list`, one test by name, or all of them.
 fn main() {
-    let args: Vec<String> = std::env::args().collect();
-    match args.get(1).map(String::as_str) {
-        Some("server") => serve(args[2].parse().unwrap()),
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    if args.iter().any(|arg| arg == "--list") {
+        let ignored = args.iter().any(|arg| arg == "--ignored");
+        for (name, _) in TESTS.iter().filter(|_| !ignored) {
+            println!("{name}: test");
+        }
+        return;
+    }
+    match args.first().map(String::as_str) {
+        Some("server") => serve(args[1].parse().unwrap()),
         Some("dies") => std::process::exit(7),
         Some("hangs") => std::thread::sleep(Duration::from_secs(600)),
-        _ => {
-            a_successor_that_fails_leaves_things_as_they_are();
-            no_connection_is_refused_while_processes_swap();
+        only => {
+            let wanted = |name: &str| only.is_none_or(|only| only.starts_with('-') || only == name);
+            let run: Vec<_> = TESTS.iter().filter(|(name, _)| wanted(name)).collect();
+            run.iter().for_each(|(_, test)| test());
+            println!("test result: ok. {} passed; 0 failed", run.len());
         }
     }
 }

@@ -77,7 +77,10 @@ impl Gateway {
     #[track_caller]
     pub fn addr_of(&self, listener: &str) -> SocketAddr {
         let snapshot = self.inner.snapshot();
-        let door = snapshot.listeners.iter().find(|door| &*door.name == listener);
+        let door = snapshot
+            .listeners
+            .iter()
+            .find(|door| &*door.name == listener);
         door.map_or_else(|| panic!("no listener `{listener}`"), |door| door.addr)
     }
 

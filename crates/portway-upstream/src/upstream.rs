@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
 use portway_core::Mono;
-use portway_discovery::TargetSet as Discovered;
+use portway_discovery::{SourceSpec, TargetSet as Discovered};
 use tokio::sync::Notify;
 
 use crate::breaker::Breaker;
@@ -148,10 +148,13 @@ impl Upstream {
         self.new_set.notify_one();
     }
 
-    /// Learns from the upstream of the same name in the last snapshot: a change of policy does not
-    /// forget who is ill. Its targets are used at once if the source is the same; else only what is
-    /// known of them, once the new source lists them. To be called before anything runs for this
-    /// upstream.
+    /// Learns from the upstream of the same name in the last snapshot: a change of policy or of a
+    /// list does not forget who is ill. To be called before anything runs for this upstream.
+    ///
+    /// Its targets are used until the source has spoken, if that is the same one or a list: a list
+    /// of addresses speaks at once, and one with names in it must not leave the upstream empty while
+    /// they are looked up. With any other source the targets of before may be quite wrong; what is
+    /// known of them counts once the new source names them.
     ///
     /// The targets are copies: what the old upstream still learns from exchanges under way moves
     /// its own epoch only, and a mark here must move this one.
@@ -162,7 +165,8 @@ impl Upstream {
             .iter()
             .map(|t| Arc::new(self.adopt(t)))
             .collect();
-        if self.spec.source == old.spec.source {
+        let same = self.spec.source == old.spec.source;
+        if same || matches!(self.spec.source, SourceSpec::Static(_)) {
             let generation = set.generation;
             self.targets.store(Arc::new(TargetSet {
                 generation,

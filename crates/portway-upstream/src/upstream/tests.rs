@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use portway_discovery::DnsSpec;
+
 use super::*;
 use crate::fixture::{addrs, found, spec};
 use crate::spec::{HealthSpec, OutlierSpec, Probe};
@@ -87,11 +89,25 @@ fn a_change_of_policy_does_not_forget_who_is_ill() {
 }
 
 #[test]
-fn a_change_of_source_remembers_the_targets_that_both_have() {
+fn a_changed_list_is_never_empty_and_keeps_what_is_known() {
     let old = ill();
-    let up = Upstream::new(checked(spec(&addrs(2))));
+    let up = Upstream::new(checked(spec(&addrs(4))));
     up.inherit(&old);
-    assert!(up.targets().targets.is_empty(), "not listed yet: not used");
+    assert_eq!(fit(&up), [false, false, true], "while names are looked up");
+    up.set_targets(&found(&addrs(4)), Mono(5));
+    assert_eq!(fit(&up), [false, false, true, true]);
+}
+
+#[test]
+fn another_source_uses_no_target_of_before_but_knows_those_it_names() {
+    let old = ill();
+    let dns = SourceSpec::Dns(DnsSpec::host("users.internal", 80));
+    let up = Upstream::new(UpstreamSpec {
+        source: dns,
+        ..old.spec.clone()
+    });
+    up.inherit(&old);
+    assert!(up.targets().targets.is_empty(), "not named yet: not used");
     up.set_targets(&found(&addrs(2)), Mono(5));
     assert_eq!(fit(&up), [false, false]);
     // Only the first set is compared with the past.

@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 
 use portway_testkit::ports::reserve;
-use portway_testkit::{Folder, Process, RawClient};
+use portway_testkit::{Folder, Process, RawClient, eventually};
 
 use crate::support::{PORTWAY, Running};
 
@@ -12,6 +12,8 @@ use crate::support::{PORTWAY, Running};
 fn every_page_answers() {
     let running = Running::start();
     running.says();
+    let count = "portway_requests_total{route=\"all\",method=\"GET\",status=\"200\"}";
+    eventually("the request is counted", || running.metric(count) == 1);
     let page = |target: &str, part: &str| {
         let reply = running.operators("GET", target, "");
         reply.expect_status(200);
@@ -21,10 +23,6 @@ fn every_page_answers() {
     };
     page("/health", "\"status\": \"ok\"");
     page("/ready", "\"status\": \"ready\"");
-    page(
-        "/metrics",
-        "portway_requests_total{route=\"all\",method=\"GET\",status=\"200\"} 1",
-    );
     page("/metrics", "portway_config_generation 1");
     page("/config", "\"body\": \"first\"");
     page("/config/status", "\"result\": \"none\"");
