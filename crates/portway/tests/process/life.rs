@@ -82,12 +82,10 @@ fn a_refused_config_leaves_the_old_one_and_says_why() {
     }
     std::fs::write(running.file(), running.config("mended")).unwrap();
     running.wait_says("mended");
-    assert!(
-        running
-            .operators("GET", "/config/status", "")
-            .text()
-            .contains("\"result\": \"ok\"")
-    );
+    eventually("the status says so", || {
+        let status = running.operators("GET", "/config/status", "").text();
+        status.contains("\"result\": \"ok\"")
+    });
 }
 
 #[test]
