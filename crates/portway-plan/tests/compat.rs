@@ -1,11 +1,12 @@
 //! Configs that must load as they are.
 
-use portway_config::{FixedEnv, parse};
+use portway_config::{FixedEnv, Node, parse};
 use portway_core::{Clock, UpstreamId};
 use portway_filter::Phase;
 use portway_plan::{Action, Plan, compile, diff};
 
 const MINI: &str = include_str!("compat/mini-gateway.yaml");
+const REFERENCE: &str = include_str!("compat/reference.yaml");
 
 fn plan(text: &str) -> Plan {
     let env = FixedEnv::new().with("JWT_SECRET", "a-secret-of-the-length-that-hs256-asks-for");
@@ -121,4 +122,54 @@ fn an_empty_file_is_a_gateway_without_routes() {
     let plan = plan("");
     assert_eq!(plan.routes.len(), 0);
     assert_eq!(plan.listeners.len(), 1);
+}
+
+#[test]
+fn the_reference_compiles_and_names_every_key_there_is() {
+    let compiled = plan(REFERENCE);
+    assert_eq!((compiled.listeners.len(), compiled.upstreams.len()), (2, 4));
+    let file = "reference.yaml";
+    let mut problems = portway_core::Diagnostics::new();
+    let node = portway_config::parse_node(file, REFERENCE, &FixedEnv::new(), &mut problems);
+    let mut unused = Vec::new();
+    let schema = portway_config::schema(&[]);
+    find_unused(&schema, &[&node.expect("valid YAML")], "", &mut unused);
+    assert!(
+        unused.is_empty(),
+        "keys that the reference does not show: {unused:?}"
+    );
+}
+
+/// Collects the keys of the schema that none of the nodes it describes has.
+fn find_unused(
+    schema: &portway_config::Schema,
+    nodes: &[&Node],
+    path: &str,
+    unused: &mut Vec<String>,
+) {
+    let properties = schema.get("properties").and_then(|p| p.as_object());
+    for (key, below) in properties.into_iter().flatten() {
+        let values: Vec<&Node> = nodes.iter().filter_map(|n| n.find(key)).collect();
+        if values.is_empty() {
+            unused.push(format!("{path}.{key}"));
+        }
+        find_unused(below, &values, &format!("{path}.{key}"), unused);
+    }
+    for choice in schema
+        .get("anyOf")
+        .and_then(|c| c.as_array())
+        .into_iter()
+        .flatten()
+    {
+        find_unused(choice, nodes, path, unused);
+    }
+    if let Some(items) = schema.get("items") {
+        let values: Vec<&Node> = nodes.iter().filter_map(|n| n.items()).flatten().collect();
+        find_unused(items, &values, &format!("{path}[]"), unused);
+    }
+    if let Some(below) = schema.get("additionalProperties").filter(|a| a.is_object()) {
+        let entries = nodes.iter().filter_map(|n| n.entries()).flatten();
+        let values: Vec<&Node> = entries.map(|e| &e.value).collect();
+        find_unused(below, &values, &format!("{path}.*"), unused);
+    }
 }
