@@ -1,4 +1,4 @@
-//! Replies that the gateway makes without an upstream: [`redirect`], [`respond`], [`serve_static`].
+//! Replies that the gateway makes without an upstream: [`redirect()`], [`respond`], [`serve_static`].
 //!
 //! Must hold: a reply to HEAD has no body and the fields of the same reply to GET; a redirect leads to
 //! a host that the config names, never to one that the client chose; nothing outside a folder's root
