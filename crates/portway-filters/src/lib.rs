@@ -2,7 +2,7 @@
 //!
 //! Must hold: a filter's file, name, config key, page and metric label are the same word; a filter
 //! that does not wait allocates nothing it can do without; what a client sends cannot make one panic.
-//! Never: a registry; [`all`] is a value that `main` passes down.
+//! Never: a registry; [`all()`] is a value that `main` passes down.
 
 mod all;
 pub mod auth;
