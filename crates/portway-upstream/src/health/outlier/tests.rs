@@ -94,17 +94,18 @@ fn one_may_be_ejected_however_small_the_share() {
 }
 
 #[test]
-fn threads_that_eject_at_once_keep_to_the_share() {
-    for _ in 0..200 {
-        let up = upstream(8, policy());
-        std::thread::scope(|scope| {
-            for index in 0..8 {
-                let up = &up;
-                scope.spawn(move || observe(up, index, &[false; 3], at(1)));
-            }
-        });
-        assert!(ejected(&up).iter().filter(|e| **e).count() <= 4);
-    }
+fn while_one_is_being_ejected_another_has_to_fail_once_more() {
+    let up = upstream(2, policy());
+    let counting = up.ejecting.lock().unwrap();
+    observe(&up, 0, &[false; 3], at(1));
+    assert_eq!(
+        ejected(&up),
+        [false, false],
+        "both at once would be too many"
+    );
+    drop(counting);
+    observe(&up, 0, &[false], at(1));
+    assert_eq!(ejected(&up), [true, false]);
 }
 
 #[test]
