@@ -6,9 +6,9 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
-use portway_filter::Entry;
+use portway_core::UpstreamId;
 
-use crate::plan::{Plan, RoutePlan};
+use crate::plan::{Action, Plan, RoutePlan};
 
 /// What became of one kind of thing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -40,7 +40,12 @@ pub fn diff(old: &Plan, new: &Plan) -> Report {
     Report {
         listeners: changes(&old.listeners, &new.listeners, |l| &l.name, |a, b| a == b),
         upstreams: changes(&old.upstreams, &new.upstreams, |u| &u.name, |a, b| a == b),
-        routes: changes(&old.routes, &new.routes, |r| &r.name, same_route),
+        routes: changes(
+            &old.routes,
+            &new.routes,
+            |r| &r.name,
+            |a, b| same_route((old, a), (new, b)),
+        ),
     }
 }
 
@@ -68,27 +73,62 @@ fn changes<T>(
     found
 }
 
-/// Ids may differ between plans, so actions are compared as they print only where they hold none; an
-/// upstream's own change is reported as such.
-fn same_route(a: &RoutePlan, b: &RoutePlan) -> bool {
-    let marks = |r: &RoutePlan| {
-        r.filters
-            .entries()
-            .iter()
-            .map(|e: &Entry| e.fingerprint)
-            .collect::<Vec<_>>()
+/// A route with the plan that gives its ids a meaning.
+type Of<'a, T> = (&'a Plan, &'a T);
+
+/// Whether a route takes the same exchanges and does the same with them. An upstream's own change is
+/// reported as such.
+fn same_route((old, a): Of<'_, RoutePlan>, (new, b): Of<'_, RoutePlan>) -> bool {
+    let marks = |r: &RoutePlan| -> Vec<u64> {
+        let entries = r.filters.entries().iter();
+        entries.map(|e| e.fingerprint).collect()
     };
-    marks(a) == marks(b)
+    let rewritten = |r: &RoutePlan| {
+        let path = r.rewrite.path.as_ref();
+        path.map(|(pattern, with)| (pattern.as_str().to_owned(), with.clone()))
+    };
+    let mirror = |plan: &Plan, r: &RoutePlan| {
+        let mirror = r.mirror.as_ref();
+        mirror.map(|m| (name_of(plan, m.upstream), m.share.to_bits()))
+    };
+    a.conditions == b.conditions
+        && a.prefix == b.prefix
+        && same_action((old, &a.action), (new, &b.action))
+        && marks(a) == marks(b)
         && a.retry == b.retry
         && a.breaker == b.breaker
         && a.timeouts == b.timeouts
-        && a.prefix == b.prefix
         && a.rewrite.strip_prefix == b.rewrite.strip_prefix
         && a.rewrite.host == b.rewrite.host
+        && rewritten(a) == rewritten(b)
+        && mirror(old, a) == mirror(new, b)
         && a.log == b.log
-        && format!("{:?}", a.action) == format!("{:?}", b.action)
-        && a.rewrite.path.as_ref().map(|(p, r)| (p.as_str(), r))
-            == b.rewrite.path.as_ref().map(|(p, r)| (p.as_str(), r))
+}
+
+fn same_action((old, a): Of<'_, Action>, (new, b): Of<'_, Action>) -> bool {
+    match (a, b) {
+        (Action::Upstream(a), Action::Upstream(b)) => name_of(old, *a) == name_of(new, *b),
+        (Action::Split(a), Action::Split(b)) => {
+            let named = |(a, b): (&(UpstreamId, u32), &(UpstreamId, u32))| {
+                a.1 == b.1 && name_of(old, a.0) == name_of(new, b.0)
+            };
+            a.parts.len() == b.parts.len()
+                && a.parts.iter().zip(&b.parts).all(named)
+                && a.sticky_by == b.sticky_by
+        }
+        (Action::Redirect(a), Action::Redirect(b)) => a == b,
+        (Action::Respond(a), Action::Respond(b)) => {
+            a.status == b.status && a.headers == b.headers && a.body == b.body
+        }
+        (Action::Static(a), Action::Static(b)) => a == b,
+        _ => false,
+    }
+}
+
+/// Ids differ between plans where names do not.
+fn name_of(plan: &Plan, id: UpstreamId) -> Option<Arc<str>> {
+    let upstream = plan.upstreams.get(id.index());
+    upstream.map(|u| Arc::clone(&u.name))
 }
 
 impl Report {

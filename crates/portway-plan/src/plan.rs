@@ -119,6 +119,8 @@ pub struct RoutePlan {
     pub name: Arc<str>,
     /// Its path prefix, if it is matched by one.
     pub prefix: Option<String>,
+    /// A hash of all that decides which exchanges it takes, to tell a changed route by.
+    pub conditions: u64,
     /// What becomes of its exchanges.
     pub action: Action,
     /// The filters, global ones included.

@@ -82,6 +82,37 @@ fn a_changed_file_says_what_it_changes() {
 }
 
 #[test]
+fn a_route_that_takes_others_is_changed_and_one_whose_upstream_moved_is_not() {
+    let text = |hosts: &str, first: &str| {
+        format!(
+            "upstreams:\n{first}- {{name: u, targets: [{{addr: \"h:1\"}}]}}\n\
+             routes:\n- {{name: a, hosts: [{hosts}], path: /a, upstream: u, mirror: {{upstream: u}}}}\n\
+             - {{name: b, path: /b, split: [{{upstream: u}}]}}\n"
+        )
+    };
+    let before = plan(&text("x.example", ""));
+    let moved = plan(&text(
+        "x.example",
+        "- {name: new, targets: [{addr: \"h:2\"}]}\n",
+    ));
+    let report = diff(&before, &moved);
+    assert_eq!(
+        (report.upstreams.added.len(), report.routes.unchanged),
+        (1, 2)
+    );
+    let report = diff(&before, &plan(&text("y.example", "")));
+    assert_eq!(
+        report
+            .routes
+            .changed
+            .iter()
+            .map(|n| &**n)
+            .collect::<Vec<_>>(),
+        ["a"]
+    );
+}
+
+#[test]
 fn a_route_switches_a_global_filter_off() {
     let text = "global_filters: [{cors: {}}, {security_headers: {}}, {logging: {}}]\n\
                 routes:\n\

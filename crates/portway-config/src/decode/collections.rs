@@ -152,7 +152,7 @@ impl<T: Decode> Decode for OneOrMany<T> {
 }
 
 /// A map whose keys are the user's, in the order of the file.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Table<T>(pub Vec<(Spanned<String>, T)>);
 
 impl<T> Default for Table<T> {

@@ -69,7 +69,7 @@ config! {
 }
 
 /// How a route looks at the path.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum PathMatch<'a> {
     /// Any path.
     Any,
@@ -216,7 +216,7 @@ config! {
 }
 
 /// What a value must be.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Wanted {
     /// This.
     Exact(String),

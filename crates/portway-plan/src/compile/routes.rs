@@ -1,5 +1,6 @@
 //! Routes: which exchanges, what becomes of them, and the table that finds them.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use http::Method;
@@ -52,6 +53,7 @@ pub(super) fn routes(
         let prefix = route.prefix.value().map(|p| p.to_string());
         plans.push(RoutePlan {
             name,
+            conditions: conditions_hash(route),
             action: action(index, route, names, problems),
             filters: filters.chain,
             rewrite: rewrite(route, problems),
@@ -69,6 +71,15 @@ pub(super) fn routes(
         });
     }
     (plans, specs)
+}
+
+/// A hash of what decides which exchanges a route takes.
+fn conditions_hash(route: &Route) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    let (paths, _) = route.paths();
+    (&route.hosts, &route.listeners, &route.methods, paths).hash(&mut hasher);
+    (&route.headers, &route.query, &route.cookies, route.priority).hash(&mut hasher);
+    hasher.finish()
 }
 
 fn spec(route: &Route, name: Arc<str>, names: &Names<'_>, problems: &mut Diagnostics) -> RouteSpec {
