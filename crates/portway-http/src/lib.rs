@@ -8,6 +8,7 @@
 pub mod body;
 pub mod exchange;
 pub mod h1;
+pub mod h2;
 pub mod hygiene;
 pub mod reply;
 pub mod request;

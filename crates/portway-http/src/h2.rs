@@ -1,0 +1,10 @@
+//! HTTP/2 on both sides (RFC 9113), over the `h2` crate: frames, HPACK and flow control are its work;
+//! what a message means, and when it is whole, is decided here.
+//!
+//! Must hold: nothing is read from a stream before whoever it is for has room, and nothing is sent that
+//! the peer has not made room for; a message that broke is reset, never ended as if it were whole.
+//! Never: names the `h2` crate's types to the crates above, waits by itself, or knows a route.
+
+pub mod outgoing;
+
+pub use outgoing::{Frames, Outgoing};

@@ -1,0 +1,228 @@
+//! A body on its way out on one stream: frame by frame, as fast as the peer makes room.
+//!
+//! Must hold: at most one frame is held here, and the next one is pulled only when the peer has made
+//! room for the last: a slow reader slows the source of its own body and nobody else. Octets are counted
+//! against the length that the head announced; a body that broke, or that is not as long as announced,
+//! resets its stream (RFC 9113, section 8.1.1), as does one that is dropped half-way.
+
+use std::task::{Context, Poll, ready};
+
+use ::h2::{Reason, SendStream};
+use bytes::Bytes;
+use http::HeaderMap;
+use portway_core::{Code, ProxyError};
+
+use crate::body::{Body, BodyLength, Frame, PollFrame};
+use crate::h1::Role;
+
+/// What frames are pulled from.
+pub trait Frames {
+    /// The next frame; `None` at the end.
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> PollFrame;
+    /// Whether it is certain that nothing more comes, not even trailers.
+    fn is_over(&self) -> bool;
+}
+
+impl Frames for Body {
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> PollFrame {
+        Body::poll_frame(self, cx)
+    }
+
+    fn is_over(&self) -> bool {
+        self.is_empty()
+    }
+}
+
+/// A body's way out; the head was sent before, without END_STREAM.
+pub struct Outgoing {
+    stream: SendStream<Bytes>,
+    /// Who reads it: decides whose fault a reset is.
+    role: Role,
+    /// What of the announced length is still to come.
+    announced: BodyLength,
+    held: Bytes,
+    /// Nothing comes after `held`.
+    held_is_last: bool,
+    /// Octets handed to the peer so far.
+    pub bytes: u64,
+    ended: bool,
+    waits_for_peer: bool,
+}
+
+impl Outgoing {
+    /// A body to the peer at the other end of `stream`, as long as its head announced.
+    #[must_use]
+    pub fn new(stream: SendStream<Bytes>, role: Role, announced: BodyLength) -> Outgoing {
+        Outgoing {
+            stream,
+            role,
+            announced,
+            held: Bytes::new(),
+            held_is_last: false,
+            bytes: 0,
+            ended: false,
+            waits_for_peer: false,
+        }
+    }
+
+    /// Ready when all of it, with its end, is on its way, or never will be: the stream is then reset. An
+    /// error of the source is passed on as it is.
+    pub fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        source: &mut impl Frames,
+    ) -> Poll<Result<(), ProxyError>> {
+        if self.ended {
+            return Poll::Ready(Ok(()));
+        }
+        let sent = ready!(self.poll_send(cx, source));
+        if sent.is_err() {
+            self.reset();
+        }
+        self.ended = true;
+        self.waits_for_peer = false;
+        Poll::Ready(sent)
+    }
+
+    /// Whether the last poll waited for the peer to make room (rather than for the body to come).
+    #[must_use]
+    pub fn waits_for_peer(&self) -> bool {
+        self.waits_for_peer
+    }
+
+    fn poll_send(
+        &mut self,
+        cx: &mut Context<'_>,
+        source: &mut impl Frames,
+    ) -> Poll<Result<(), ProxyError>> {
+        loop {
+            if !self.held.is_empty() {
+                ready!(self.poll_send_held(cx))?;
+                if self.held_is_last {
+                    return Poll::Ready(Ok(()));
+                }
+            }
+            self.waits_for_peer = false;
+            match source.poll_frame(cx) {
+                Poll::Ready(Some(Ok(Frame::Data(data)))) => {
+                    self.hold(data)?;
+                    self.held_is_last = source.is_over();
+                    if self.held_is_last {
+                        self.check_whole()?;
+                    }
+                }
+                Poll::Ready(Some(Ok(Frame::Trailers(trailers)))) => {
+                    return Poll::Ready(self.end(Some(trailers)));
+                }
+                Poll::Ready(None) => return Poll::Ready(self.end(None)),
+                Poll::Ready(Some(Err(error))) => return Poll::Ready(Err(error)),
+                Poll::Pending => {
+                    // The peer may lose interest while the body is waited for.
+                    return match self.stream.poll_reset(cx) {
+                        Poll::Ready(reason) => Poll::Ready(Err(self.stopped(reason))),
+                        Poll::Pending => Poll::Pending,
+                    };
+                }
+            }
+        }
+    }
+
+    /// Sends what is held, in as many pieces as the peer's window asks for.
+    fn poll_send_held(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ProxyError>> {
+        while !self.held.is_empty() {
+            self.stream.reserve_capacity(self.held.len());
+            let mut room = self.stream.capacity();
+            while room == 0 {
+                self.waits_for_peer = true;
+                room = match ready!(self.stream.poll_capacity(cx)) {
+                    Some(Ok(room)) => room,
+                    Some(Err(error)) => return Poll::Ready(Err(self.stopped(Err(error)))),
+                    None => return Poll::Ready(Err(self.closed(cx))),
+                };
+            }
+            let piece = self.held.split_to(room.min(self.held.len()));
+            let bytes = piece.len() as u64;
+            let last = self.held.is_empty() && self.held_is_last;
+            if let Err(error) = self.stream.send_data(piece, last) {
+                return Poll::Ready(Err(self.refused(cx, error)));
+            }
+            self.bytes += bytes;
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn hold(&mut self, data: Bytes) -> Result<(), ProxyError> {
+        if let BodyLength::Exact(left) = &mut self.announced {
+            *left = left.checked_sub(data.len() as u64).ok_or_else(|| {
+                ProxyError::new(Code::Internal, "a body is longer than announced")
+            })?;
+        }
+        self.held = data;
+        Ok(())
+    }
+
+    fn check_whole(&self) -> Result<(), ProxyError> {
+        match self.announced {
+            BodyLength::Exact(1..) => Err(ProxyError::new(
+                Code::Internal,
+                "a body is shorter than announced",
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    fn end(&mut self, trailers: Option<HeaderMap>) -> Result<(), ProxyError> {
+        self.check_whole()?;
+        let sent = match trailers {
+            Some(trailers) => self.stream.send_trailers(trailers),
+            None => self.stream.send_data(Bytes::new(), true),
+        };
+        sent.map_err(|error| self.stopped(Err(error)))
+    }
+
+    /// Why a stream that took data a moment ago no longer does.
+    fn closed(&mut self, cx: &mut Context<'_>) -> ProxyError {
+        match self.stream.poll_reset(cx) {
+            Poll::Ready(reason) => self.stopped(reason),
+            Poll::Pending => self.stopped(Ok(Reason::CANCEL)),
+        }
+    }
+
+    fn refused(&mut self, cx: &mut Context<'_>, error: ::h2::Error) -> ProxyError {
+        match self.stream.poll_reset(cx) {
+            Poll::Ready(reason) => self.stopped(reason),
+            Poll::Pending => self.stopped(Err(error)),
+        }
+    }
+
+    fn stopped(&self, reason: Result<Reason, ::h2::Error>) -> ProxyError {
+        let error = match self.role {
+            Role::Client => ProxyError::new(Code::ClientGone, "the client stopped reading"),
+            Role::Target => ProxyError::new(
+                Code::UpstreamReset,
+                "the target stopped reading the request",
+            ),
+        };
+        error.with_source(reason.map_or_else(|error| error, ::h2::Error::from))
+    }
+
+    /// Tells the peer that what it has is not all. A request that is given up is cancelled; a reply
+    /// that broke is nobody's wish (RFC 9113, section 7).
+    fn reset(&mut self) {
+        self.stream.send_reset(match self.role {
+            Role::Target => Reason::CANCEL,
+            Role::Client => Reason::INTERNAL_ERROR,
+        });
+    }
+}
+
+impl Drop for Outgoing {
+    fn drop(&mut self) {
+        if !self.ended {
+            self.reset();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
