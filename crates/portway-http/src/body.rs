@@ -12,7 +12,7 @@ use bytes::Bytes;
 use http::HeaderMap;
 use portway_core::ProxyError;
 
-use crate::h1;
+use crate::{h1, h2};
 
 /// A piece of a body.
 #[derive(Debug)]
@@ -53,6 +53,8 @@ pub enum Body {
     Full(Bytes),
     /// From an HTTP/1 connection.
     H1(h1::Incoming),
+    /// From an HTTP/2 stream.
+    H2(Box<h2::Incoming>),
     /// Anything else.
     Stream(Pin<Box<dyn BodyStream>>),
 }
@@ -68,6 +70,7 @@ impl Body {
                 Poll::Ready((!bytes.is_empty()).then_some(Ok(Frame::Data(bytes))))
             }
             Body::H1(incoming) => incoming.poll_frame(cx),
+            Body::H2(incoming) => incoming.poll_frame(cx),
             Body::Stream(stream) => stream.as_mut().poll_frame(cx),
         }
     }
@@ -84,14 +87,27 @@ impl Body {
             Body::Empty => BodyLength::Exact(0),
             Body::Full(bytes) => BodyLength::Exact(bytes.len() as u64),
             Body::H1(incoming) => incoming.length(),
+            Body::H2(incoming) => incoming.length(),
             Body::Stream(stream) => stream.length(),
         }
     }
 
-    /// Whether it is certain that nothing more comes.
+    /// Whether it is certain that nothing more comes, not even trailers.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.length() == BodyLength::Exact(0)
+        match self {
+            Body::H2(incoming) => incoming.is_over(),
+            other => other.length() == BodyLength::Exact(0),
+        }
+    }
+
+    /// Sets the most octets it may have, where they come from a peer; 0 for no limit.
+    pub fn limit(&mut self, bytes_max: u64) {
+        match self {
+            Body::H1(incoming) => incoming.limit(bytes_max),
+            Body::H2(incoming) => incoming.limit(bytes_max),
+            Body::Empty | Body::Full(_) | Body::Stream(_) => {}
+        }
     }
 }
 

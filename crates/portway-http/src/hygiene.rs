@@ -10,3 +10,4 @@ pub mod forwarded;
 pub mod framing;
 pub mod host;
 pub mod path;
+pub mod trailers;

@@ -11,7 +11,7 @@ use portway_balance::Outcome;
 use portway_core::{Code, Mono, ProxyError, RouteId, UpstreamId, limits};
 use portway_filter::RetryPolicy;
 use portway_http::h1::pump::Unsent;
-use portway_http::{Body, Exchange, Reply};
+use portway_http::{Exchange, Reply};
 use portway_net::Timer;
 use portway_plan::{Action, RoutePlan, Split};
 use portway_upstream::connect::Held;
@@ -101,9 +101,7 @@ impl Forwarding<'_> {
             }
         };
         rewrite(&self.plan.rewrite, exchange);
-        if let Body::H1(incoming) = &exchange.body {
-            incoming.limit(exchange.body_bytes_max);
-        }
+        exchange.body.limit(exchange.body_bytes_max);
         let tried = self.try_targets(exchange).await;
         let now = self.worker.wheel.clock().now();
         exchange.notes.upstream_ns = now.since(self.started).as_nanos() as u64;

@@ -15,6 +15,7 @@ use crate::hygiene::fields::{self, ConnectionOptions, FieldKind};
 use crate::hygiene::framing::{Framing, FramingScan};
 use crate::hygiene::host::parse_authority;
 use crate::hygiene::path::{PathRules, canonicalize};
+use crate::hygiene::trailers::is_welcome;
 use crate::request::{Form, Request};
 
 /// Fields that fit on the stack while a head is parsed; the hard maximum of `max_headers`.
@@ -359,8 +360,7 @@ pub fn reply_head(
     })
 }
 
-/// Reads a trailer section (with its empty line). Fields that would change how the message is framed,
-/// routed, authenticated or decoded are dropped (RFC 9110, section 6.5.1; CVE-2025-12642).
+/// Reads a trailer section (with its empty line); what may not be in one is dropped.
 pub(crate) fn trailers(section: &Bytes) -> Result<Option<HeaderMap>, &'static str> {
     let mut storage = [EMPTY_HEADER; limits::HEADERS_MAX];
     let Ok(httparse::Status::Complete((_, parsed))) =
@@ -370,35 +370,12 @@ pub(crate) fn trailers(section: &Bytes) -> Result<Option<HeaderMap>, &'static st
     };
     let mut headers = HeaderMap::new();
     for header in parsed {
-        if fields::classify(header.name.as_bytes()) == FieldKind::EndToEnd
-            && !is_forbidden_in_trailers(header.name)
-        {
+        if is_welcome(header.name) {
             append(section, header, &mut headers)
                 .map_err(|_| "the trailer section is malformed")?;
         }
     }
     Ok((!headers.is_empty()).then_some(headers))
-}
-
-/// End-to-end fields that must come before the content they are about (RFC 9110, section 6.5.1).
-fn is_forbidden_in_trailers(name: &str) -> bool {
-    const FORBIDDEN: [&str; 14] = [
-        "age",
-        "authorization",
-        "cache-control",
-        "content-encoding",
-        "content-range",
-        "content-type",
-        "cookie",
-        "date",
-        "expires",
-        "location",
-        "range",
-        "set-cookie",
-        "vary",
-        "www-authenticate",
-    ];
-    FORBIDDEN.iter().any(|f| name.eq_ignore_ascii_case(f))
 }
 
 fn bad(detail: &'static str) -> ProxyError {

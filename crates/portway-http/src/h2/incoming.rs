@@ -1,0 +1,232 @@
+//! A body on its way in on one stream: frame by frame, as fast as whoever it is for takes them.
+//!
+//! Must hold: the sender gets room for more only when the last frame has been used up, so that a slow
+//! reader slows its own stream alone; octets are counted against the declared length before the end is
+//! passed on (RFC 9113, section 8.1.1); trailers pass the same rules as HTTP/1's.
+//! A stream that breaks is an error, never an end; one that is dropped before its end is reset.
+
+use std::cell::Cell;
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+
+use ::h2::{Reason, RecvStream};
+use bytes::Bytes;
+use http::HeaderMap;
+use portway_core::{Code, ProxyError, limits};
+
+use crate::body::{BodyLength, Frame, PollFrame};
+use crate::h1::Role;
+use crate::hygiene::trailers;
+
+/// Something to be done while the body is read, like sending the rest of the request it answers.
+pub type Companion = Pin<Box<dyn Future<Output = ()>>>;
+
+/// A body that is still on its stream.
+pub struct Incoming {
+    stream: RecvStream,
+    /// Who sends it: decides whose fault a broken stream is.
+    role: Role,
+    /// What of the declared length is still to come.
+    declared: BodyLength,
+    /// Octets of the last frame: room for more once it is used up.
+    unreleased: usize,
+    bytes: Rc<Cell<u64>>,
+    /// The most octets it may have; 0 for no limit.
+    bytes_max: u64,
+    at: At,
+    /// Called when somebody first wants a frame.
+    before_first: Option<Box<dyn FnOnce()>>,
+    companion: Option<Companion>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum At {
+    Data,
+    Trailers,
+    End,
+}
+
+impl Incoming {
+    /// The body behind a head that declared this length. `role` says who sends it.
+    #[must_use]
+    pub fn new(stream: RecvStream, role: Role, declared: BodyLength) -> Incoming {
+        Incoming {
+            stream,
+            role,
+            declared,
+            unreleased: 0,
+            bytes: Rc::default(),
+            bytes_max: 0,
+            at: At::Data,
+            before_first: None,
+            companion: None,
+        }
+    }
+
+    /// The same, with something to be done when the first frame is wanted (saying `100 Continue`).
+    #[must_use]
+    pub fn before_first(mut self, act: impl FnOnce() + 'static) -> Incoming {
+        self.before_first = Some(Box::new(act));
+        self
+    }
+
+    /// The same, with something to be done while it is read; dropped with it.
+    #[must_use]
+    pub fn with_companion(mut self, companion: Companion) -> Incoming {
+        self.companion = Some(companion);
+        self
+    }
+
+    /// Octets handed out so far; goes on counting when the body has moved on.
+    #[must_use]
+    pub fn counter(&self) -> Rc<Cell<u64>> {
+        Rc::clone(&self.bytes)
+    }
+
+    /// Sets the most octets the body may have; 0 for no limit.
+    pub fn limit(&mut self, bytes_max: u64) {
+        self.bytes_max = bytes_max;
+    }
+
+    /// What is known of the octets that are still to come.
+    #[must_use]
+    pub fn length(&self) -> BodyLength {
+        match self.at {
+            At::Data if self.stream.is_end_stream() => BodyLength::Exact(0),
+            At::Data => self.declared,
+            At::Trailers | At::End => BodyLength::Exact(0),
+        }
+    }
+
+    /// Whether the peer has ended it and all of it has been handed out, trailers too.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.at == At::End || self.stream.is_end_stream()
+    }
+
+    /// The next frame; `None` at the end.
+    pub fn poll_frame(&mut self, cx: &mut Context<'_>) -> PollFrame {
+        if let Some(companion) = &mut self.companion
+            && companion.as_mut().poll(cx).is_ready()
+        {
+            self.companion = None;
+        }
+        if let Some(act) = self.before_first.take()
+            && !self.stream.is_end_stream()
+        {
+            act();
+        }
+        let polled = ready!(self.poll_next(cx));
+        if !matches!(polled, Ok(Some(_))) {
+            self.at = At::End;
+        }
+        Poll::Ready(polled.transpose())
+    }
+
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Frame>, ProxyError>> {
+        self.release();
+        while self.at == At::Data {
+            match ready!(self.stream.poll_data(cx)) {
+                Some(Ok(data)) if data.is_empty() => {}
+                Some(Ok(data)) => return Poll::Ready(self.take(data).map(Some)),
+                Some(Err(error)) => return Poll::Ready(Err(stream_error(self.role, error))),
+                None => self.end_of_data()?,
+            }
+        }
+        if self.at == At::End {
+            return Poll::Ready(Ok(None));
+        }
+        let section = ready!(self.stream.poll_trailers(cx))
+            .map_err(|error| stream_error(self.role, error))?;
+        self.at = At::End;
+        Poll::Ready(self.clean(section).map(|t| t.map(Frame::Trailers)))
+    }
+
+    /// The last frame has been used up: its octets may come again.
+    fn release(&mut self) {
+        if self.unreleased > 0 {
+            // Fails only for more than what came.
+            let _ = self.stream.flow_control().release_capacity(self.unreleased);
+            self.unreleased = 0;
+        }
+    }
+
+    fn take(&mut self, data: Bytes) -> Result<Frame, ProxyError> {
+        self.unreleased = data.len();
+        let bytes = self.bytes.get() + data.len() as u64;
+        self.bytes.set(bytes);
+        if let BodyLength::Exact(left) = self.declared {
+            let left = left
+                .checked_sub(data.len() as u64)
+                .ok_or_else(|| self.malformed("the body is longer than its Content-Length"))?;
+            self.declared = BodyLength::Exact(left);
+        }
+        if self.bytes_max != 0 && bytes > self.bytes_max {
+            return Err(ProxyError::new(
+                Code::PayloadTooLarge,
+                "the request body is over the limit",
+            ));
+        }
+        Ok(Frame::Data(data))
+    }
+
+    fn end_of_data(&mut self) -> Result<(), ProxyError> {
+        if matches!(self.declared, BodyLength::Exact(left) if left > 0) {
+            return Err(self.malformed("the body is shorter than its Content-Length"));
+        }
+        self.at = At::Trailers;
+        Ok(())
+    }
+
+    fn clean(&self, section: Option<HeaderMap>) -> Result<Option<HeaderMap>, ProxyError> {
+        let Some(mut section) = section else {
+            return Ok(None);
+        };
+        if section.len() > limits::HEADERS_MAX || size_of(&section) > limits::TRAILER_BYTES_MAX {
+            return Err(self.malformed("the trailer section is over the limit"));
+        }
+        trailers::clean(&mut section);
+        Ok((!section.is_empty()).then_some(section))
+    }
+
+    fn malformed(&self, detail: &'static str) -> ProxyError {
+        let code = match self.role {
+            Role::Client => Code::BadRequest,
+            Role::Target => Code::UpstreamBadReply,
+        };
+        ProxyError::new(code, detail)
+    }
+}
+
+/// Octets of the section as HTTP/1 would write it.
+fn size_of(section: &HeaderMap) -> usize {
+    let line = |(name, value): (&http::HeaderName, &http::HeaderValue)| {
+        name.as_str().len() + value.len() + ": \r\n".len()
+    };
+    section.iter().map(line).sum()
+}
+
+/// What an error on a stream, or on its connection, means for the exchange.
+pub(crate) fn stream_error(role: Role, error: ::h2::Error) -> ProxyError {
+    // The library itself found what the peer sent to be no HTTP/2, or no message.
+    let malformed = error.is_library() && error.reason() != Some(Reason::NO_ERROR);
+    let (code, detail) = match (role, malformed) {
+        (Role::Client, true) => (Code::BadRequest, "the request is malformed"),
+        (Role::Client, false) => (Code::ClientGone, "the client gave up the request"),
+        (Role::Target, true) => (Code::UpstreamBadReply, "the reply is malformed"),
+        (Role::Target, false) => (Code::UpstreamReset, "the target gave up the exchange"),
+    };
+    ProxyError::new(code, detail).with_source(error)
+}
+
+impl fmt::Debug for Incoming {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Incoming({:?})", self.length())
+    }
+}
+
+#[cfg(test)]
+mod tests;
