@@ -6,6 +6,7 @@
 pub mod drain;
 pub mod handover;
 pub mod listen;
+pub mod stream;
 pub mod timer;
 
 pub use drain::{Connections, Drain, DrainState, Open};

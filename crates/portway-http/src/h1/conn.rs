@@ -6,15 +6,15 @@
 
 use std::any::Any;
 use std::cell::RefCell;
-use std::future::Future;
-use std::io::{self, IoSlice};
-use std::pin::{Pin, pin};
+use std::io;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes, BytesMut};
 use portway_core::{Code, ProxyError, limits};
-use tokio::io::{AsyncReadExt, AsyncWrite};
+use portway_net::stream::{poll_recv, poll_send};
+use tokio::io::AsyncWrite;
 use tokio::net::TcpStream;
 
 use super::chunked::Chunks;
@@ -383,8 +383,8 @@ impl State {
         if spare < want.div_ceil(2) {
             self.read.reserve(want);
         }
-        let Io::Tcp(stream) = &mut self.io;
-        let read = ready!(pin!(stream.read_buf(&mut self.read)).poll(cx));
+        let Io::Tcp(stream) = &self.io;
+        let read = ready!(poll_recv(stream, cx, &mut self.read));
         if !matches!(read, Ok(n) if n > 0) {
             self.eof = true;
         }
@@ -399,20 +399,9 @@ impl State {
                 self.out_written = 0;
                 return Poll::Ready(Ok(()));
             }
-            let Io::Tcp(stream) = &mut self.io;
-            let stream = Pin::new(stream);
-            let written = if self.data.is_empty() {
-                ready!(stream.poll_write(cx, out))
-            } else {
-                let end: &[u8] = if self.chunk_end { b"\r\n" } else { b"" };
-                let all = [
-                    IoSlice::new(out),
-                    IoSlice::new(&self.data),
-                    IoSlice::new(end),
-                ];
-                ready!(stream.poll_write_vectored(cx, &all))
-            };
-            match written {
+            let Io::Tcp(stream) = &self.io;
+            let end: &[u8] = if self.chunk_end { b"\r\n" } else { b"" };
+            match ready!(poll_send(stream, cx, out, &[&self.data, end])) {
                 Ok(0) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
                 Ok(n) => {
                     self.written += n as u64;
