@@ -188,7 +188,7 @@ impl RateLimit {
 
     fn rest(&self, exchange: &Exchange) -> Option<Rest> {
         match &self.buckets {
-            Buckets::One(bucket) => Some(bucket.rest(&self.quota, self.clock.now())),
+            Buckets::One(bucket) => Some(bucket.rest(&self.quota, exchange.seen_at)),
             Buckets::PerKey(_) => {
                 let Decided(list) = exchange.extensions.get()?;
                 let mine = list.iter().find(|(filter, _)| *filter == self.address());
@@ -238,11 +238,11 @@ impl Filter for RateLimit {
         ))
     }
 
-    fn on_response<'a>(&'a self, exchange: &'a mut Exchange, reply: &'a mut Reply) -> Step<'a, ()> {
+    fn on_response<'a>(&'a self, exchange: &'a mut Exchange, _: &'a mut Reply) -> Step<'a, ()> {
         if let Some(tell) = &self.tell
             && let Some(rest) = self.rest(exchange)
         {
-            tell.write(rest, &mut reply.headers);
+            tell.write(rest, &mut exchange.own_fields);
         }
         Step::Now(())
     }

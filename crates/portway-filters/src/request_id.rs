@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use http::{HeaderName, HeaderValue};
+use http::HeaderName;
 use portway_config::{Decode, Node, Spanned, config};
 use portway_filter::{Built, Compile, Filter, FilterKind, Hooks, Phase, Step};
 use portway_http::{Exchange, Reply, RequestId};
@@ -83,10 +83,9 @@ impl Filter for RequestIdFilter {
         Step::Now(portway_filter::Flow::Continue)
     }
 
-    fn on_response<'a>(&'a self, exchange: &'a mut Exchange, reply: &'a mut Reply) -> Step<'a, ()> {
-        if let Ok(value) = HeaderValue::from_str(exchange.request_id.as_str()) {
-            reply.headers.insert(self.header.clone(), value);
-        }
+    fn on_response<'a>(&'a self, exchange: &'a mut Exchange, _: &'a mut Reply) -> Step<'a, ()> {
+        let id = exchange.request_id;
+        exchange.own_fields.set(&self.header, &[id.as_bytes()]);
         Step::Now(())
     }
 }

@@ -71,9 +71,19 @@ pub fn request(chain: &Chain, exchange: &mut Exchange) -> Option<Reply> {
     }
 }
 
-/// Runs the response hooks.
+/// Runs the response hooks and shows the gateway's own fields among the reply's.
 pub fn response(chain: &Chain, exchange: &mut Exchange, reply: &mut Reply) {
     now(chain.on_response(exchange, reply));
+    for (name, value) in exchange.own_fields.iter() {
+        let name = http::HeaderName::from_bytes(name).unwrap();
+        let value = http::HeaderValue::from_bytes(value).unwrap();
+        if exchange.own_fields.replaces(&name) {
+            reply.headers.insert(name, value);
+        } else {
+            reply.headers.append(name, value);
+        }
+    }
+    exchange.own_fields.clear();
 }
 
 /// An exchange with these request fields.

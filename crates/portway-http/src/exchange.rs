@@ -11,7 +11,7 @@ use std::task::{Context, Poll, Waker};
 use http::{Extensions, HeaderMap, StatusCode};
 use portway_core::{Code, ListenerId, Mono, ProxyError, RouteId, UpstreamId};
 
-use crate::{Body, Reply, Request, h1};
+use crate::{Body, OwnFields, Reply, Request, h1};
 
 /// The protocol that the client speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -120,7 +120,13 @@ impl RequestId {
     /// The id; empty if there is none.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        std::str::from_utf8(&self.bytes[..usize::from(self.length)]).unwrap_or_default()
+        std::str::from_utf8(self.as_bytes()).unwrap_or_default()
+    }
+
+    /// Its octets: visible ASCII.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes[..usize::from(self.length)]
     }
 
     /// Whether there is no id.
@@ -212,6 +218,8 @@ pub struct Exchange {
     pub started: Mono,
     /// Wall time then, nanoseconds since the Unix epoch.
     pub started_wall_ns: u64,
+    /// The clock's latest reading on the exchange's way: for what need not be exact.
+    pub seen_at: Mono,
     /// The request's head and body must be complete by then.
     pub read_deadline: Mono,
     /// The route, once found.
@@ -222,6 +230,8 @@ pub struct Exchange {
     pub body_bytes_max: u64,
     /// An empty map with room, for the fields of the reply.
     pub spare_headers: HeaderMap,
+    /// Fields that the gateway itself adds to the reply.
+    pub own_fields: OwnFields,
     /// What happened on the way.
     pub notes: Notes,
     /// Values that one filter leaves for another, by type.
@@ -252,11 +262,13 @@ impl Exchange {
             request_id_header: None,
             started: Mono(0),
             started_wall_ns: 0,
+            seen_at: Mono(0),
             read_deadline: Mono::NEVER,
             route: None,
             consumer: None,
             body_bytes_max: 0,
             spare_headers: HeaderMap::new(),
+            own_fields: OwnFields::default(),
             notes: Notes::default(),
             extensions: Extensions::new(),
         }
@@ -275,6 +287,7 @@ impl Exchange {
         self.route = None;
         self.consumer = None;
         self.body_bytes_max = 0;
+        self.own_fields.clear();
         self.notes = Notes::default();
         self.extensions.clear();
     }

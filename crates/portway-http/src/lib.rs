@@ -10,10 +10,12 @@ pub mod exchange;
 pub mod h1;
 pub mod h2;
 pub mod hygiene;
+pub mod own_fields;
 pub mod reply;
 pub mod request;
 
 pub use body::{Body, BodyLength, BodyStream, Frame};
 pub use exchange::{ClientSide, Downstream, Exchange, Notes, Protocol, RequestId};
+pub use own_fields::OwnFields;
 pub use reply::Reply;
 pub use request::{Form, Request};

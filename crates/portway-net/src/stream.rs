@@ -63,6 +63,13 @@ pub fn poll_recv(
     }
 }
 
+/// Whether a read may find something (octets, the end, an error): as far as the runtime has heard,
+/// without a system call. Leaves whoever waits for the socket where it was.
+#[must_use]
+pub fn may_read(stream: &TcpStream) -> bool {
+    stream.try_io(Interest::READABLE, || Ok(())).is_ok()
+}
+
 /// Writes `first` and what follows of `more` in one call, as far as the socket takes it.
 ///
 /// # Errors

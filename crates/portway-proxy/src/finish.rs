@@ -110,8 +110,7 @@ fn log(
             .upstream
             .map(|id| &*shared.upstreams[id.index()].upstream.spec.name),
         target: notes.target.as_deref(),
-        request_id: (!exchange.request_id.is_none())
-            .then(|| exchange.request_id.as_str().as_bytes()),
+        request_id: (!exchange.request_id.is_none()).then(|| exchange.request_id.as_bytes()),
         trace_id: None,
         bytes_in: notes.bytes_in,
         bytes_out: notes.bytes_out,

@@ -65,6 +65,7 @@ pub async fn forward(
     let upstream = snapshot.upstream(worker, id);
     exchange.notes.upstream = Some(id);
     let started = worker.wheel.clock().now();
+    exchange.seen_at = started;
     let limit = plan
         .timeouts
         .request
@@ -103,7 +104,7 @@ impl Forwarding<'_> {
         rewrite(&self.plan.rewrite, exchange);
         exchange.body.limit(exchange.body_bytes_max);
         let tried = self.try_targets(exchange).await;
-        let now = self.worker.wheel.clock().now();
+        let now = exchange.seen_at;
         exchange.notes.upstream_ns = now.since(self.started).as_nanos() as u64;
         self.judge(breakers, &tried, now);
         match tried {
@@ -233,8 +234,9 @@ impl Forwarding<'_> {
             let wait = pause(policy, retries, self.worker.random.borrow_mut().f64());
             if !wait.is_zero() {
                 self.timer
-                    .sleep((self.worker.wheel.clock().now() + wait).min(self.deadline))
+                    .sleep((exchange.seen_at + wait).min(self.deadline))
                     .await;
+                exchange.seen_at = self.worker.wheel.clock().now();
             }
             exchange.notes.retries += 1;
         }
@@ -281,8 +283,7 @@ impl Forwarding<'_> {
         unsent: Unsent,
         keep_bytes_max: usize,
     ) -> Tried {
-        let clock = self.worker.wheel.clock();
-        let started = clock.now();
+        let started = exchange.seen_at;
         let per_try = self.retry.and_then(|policy| policy.per_try_timeout);
         let deadline = per_try.map_or(self.deadline, |limit| self.deadline.min(started + limit));
         let upstream = &self.upstream.shared;
@@ -297,7 +298,8 @@ impl Forwarding<'_> {
             keep_bytes_max,
         };
         let tried = attempt.run(exchange, unsent).await;
-        let now = clock.now();
+        let now = self.worker.wheel.clock().now();
+        exchange.seen_at = now;
         let ok = match &tried.outcome {
             Ok(reply) => !reply.status.is_server_error(),
             Err(error)

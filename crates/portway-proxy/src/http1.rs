@@ -125,6 +125,7 @@ impl Session {
         };
         let listener = &snapshot.shared.plan.listeners[id.index()];
         exchange.started = worker.wheel.clock().now();
+        exchange.seen_at = exchange.started;
         exchange.started_wall_ns = worker.wall_ns(exchange.started);
         exchange.read_deadline = exchange.started + listener.timeouts.read;
         self.identify(exchange, id, listener);
@@ -249,6 +250,7 @@ impl Session {
             reply_head(
                 out,
                 &reply,
+                &exchange.own_fields,
                 framing,
                 persistence,
                 &self.worker.date.borrow(),

@@ -170,12 +170,13 @@ impl Worker {
         every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
         loop {
             every.tick().await;
-            self.wheel.tick();
             ticks = ticks.wrapping_add(1);
             if ticks.is_multiple_of(TICKS_PER_FLUSH) {
                 self.read_wall_clock();
                 self.log.borrow_mut().flush();
             }
+            // After the wall clock: whoever sees a new date may rely on the wheel having turned as far.
+            self.wheel.tick();
             if ticks.is_multiple_of(TICKS_PER_REAP) {
                 self.upstreams
                     .borrow()

@@ -1,8 +1,9 @@
 //! How replies tell what a limit has left.
 //!
-//! Must hold: one small allocation a field at most, since every reply carries it.
+//! Must hold: allocates nothing for a reply, since every reply carries it.
 
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::HeaderName;
+use portway_http::OwnFields;
 
 use super::{Form, Quota, Rest};
 
@@ -19,12 +20,12 @@ pub enum Tell {
         /// `"name";r=`
         start: Box<str>,
         /// The whole `RateLimit-Policy`.
-        policy: HeaderValue,
+        policy: Box<str>,
     },
     /// The older fields that many clients know.
     X {
         /// The quota.
-        limit: HeaderValue,
+        limit: u64,
     },
 }
 
@@ -35,14 +36,14 @@ impl Tell {
         match form {
             Form::Off => None,
             Form::X => Some(Tell::X {
-                limit: HeaderValue::from(quota.burst()),
+                limit: quota.burst(),
             }),
             Form::Draft => {
                 let window_s = seconds(quota.full_ns()).max(1);
                 let policy = format!("\"{name}\";q={};w={window_s}", quota.burst());
                 Some(Tell::Draft {
                     start: format!("\"{name}\";r=").into(),
-                    policy: HeaderValue::try_from(policy).ok()?,
+                    policy: policy.into(),
                 })
             }
         }
@@ -50,41 +51,23 @@ impl Tell {
 
     /// Writes the fields. The draft's are lists, to which each limit adds itself; of the others the
     /// limit nearest to the client counts.
-    pub fn write(&self, rest: Rest, headers: &mut HeaderMap) {
+    pub fn write(&self, rest: Rest, own: &mut OwnFields) {
+        let (mut left, mut reset) = (itoa::Buffer::new(), itoa::Buffer::new());
+        let left = left.format(rest.remaining).as_bytes();
+        let reset = reset.format(seconds(rest.full_in_ns)).as_bytes();
         match self {
             Tell::Draft { start, policy } => {
-                headers.append(RATELIMIT_POLICY.clone(), policy.clone());
-                if let Some(value) = draft_value(start, rest) {
-                    headers.append(RATELIMIT.clone(), value);
-                }
+                own.append(&RATELIMIT_POLICY, &[policy.as_bytes()]);
+                own.append(&RATELIMIT, &[start.as_bytes(), left, b";t=", reset]);
             }
             Tell::X { limit } => {
-                headers.insert(X_LIMIT.clone(), limit.clone());
-                headers.insert(X_REMAINING.clone(), HeaderValue::from(rest.remaining));
-                headers.insert(X_RESET.clone(), HeaderValue::from(seconds(rest.full_in_ns)));
+                let mut text = itoa::Buffer::new();
+                own.set(&X_LIMIT, &[text.format(*limit).as_bytes()]);
+                own.set(&X_REMAINING, &[left]);
+                own.set(&X_RESET, &[reset]);
             }
         }
     }
-}
-
-fn draft_value(start: &str, rest: Rest) -> Option<HeaderValue> {
-    let mut buffer = [0; 96];
-    let (mut remaining, mut reset) = (itoa::Buffer::new(), itoa::Buffer::new());
-    let parts = [
-        start,
-        remaining.format(rest.remaining),
-        ";t=",
-        reset.format(seconds(rest.full_in_ns)),
-    ];
-    let mut length = 0;
-    for part in parts {
-        let end = length + part.len();
-        buffer
-            .get_mut(length..end)?
-            .copy_from_slice(part.as_bytes());
-        length = end;
-    }
-    HeaderValue::from_bytes(&buffer[..length]).ok()
 }
 
 fn seconds(nanos: u64) -> u64 {

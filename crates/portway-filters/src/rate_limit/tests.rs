@@ -33,6 +33,7 @@ fn says_when_to_come_back_and_what_is_left() {
     let (chain, _hand) = chain_with_clock(kind(), "{qps: 0.4, burst: 2}");
     let mut exchange = exchange(&[]);
     exchange.started = Mono(1_000_000_000);
+    exchange.seen_at = exchange.started;
     assert!(request(&chain, &mut exchange).is_none());
     let mut reply = Reply::new(http::StatusCode::OK, "");
     response(&chain, &mut exchange, &mut reply);

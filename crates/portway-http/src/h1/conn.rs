@@ -188,11 +188,11 @@ impl Conn {
         if !state.reusable || state.eof || !state.read.is_empty() {
             return false;
         }
-        let mut cx = Context::from_waker(std::task::Waker::noop());
         let Io::Tcp(stream) = &state.io;
-        if stream.poll_read_ready(&mut cx).is_pending() {
+        if !portway_net::stream::may_read(stream) {
             return true;
         }
+        let mut cx = Context::from_waker(std::task::Waker::noop());
         let quiet = state.poll_fill(&mut cx, 1).is_pending();
         state.rest();
         quiet

@@ -10,6 +10,7 @@ use crate::body::BodyLength;
 use crate::exchange::{Exchange, Protocol};
 use crate::hygiene::forwarded;
 use crate::hygiene::framing::Framing;
+use crate::own_fields::OwnFields;
 use crate::reply::Reply;
 
 /// Whether the client's connection goes on, and how it is told.
@@ -65,7 +66,7 @@ pub fn request_head(out: &mut Vec<u8>, exchange: &Exchange, host: HostField<'_>,
         }
     }
     if let Some(name) = id_header {
-        field(out, name, exchange.request_id.as_str().as_bytes());
+        field(out, name, exchange.request_id.as_bytes());
     }
     forwarded::write_forwarded(exchange, out);
     match framing {
@@ -119,16 +120,22 @@ pub fn is_bodiless(status: StatusCode) -> bool {
 pub fn reply_head(
     out: &mut Vec<u8>,
     reply: &Reply,
+    own: &OwnFields,
     framing: Framing,
     persistence: Persistence,
     date: &DateCache,
 ) {
     status_line(out, reply.status);
+    let mut dated = false;
     for (name, value) in &reply.headers {
-        field(out, name, value.as_bytes());
+        dated |= *name == DATE;
+        if !own.replaces(name) {
+            field(out, name, value.as_bytes());
+        }
     }
+    out.extend_from_slice(own.lines());
     // A reply with a date of its own keeps it (RFC 9110, section 6.6.1).
-    if !reply.headers.contains_key(DATE) {
+    if !dated {
         out.extend_from_slice(b"date: ");
         out.extend_from_slice(date.as_bytes());
         out.extend_from_slice(b"\r\n");
