@@ -36,7 +36,7 @@ pub fn poll_recv(
             let ((filled, _), _) = rustix::net::recv(stream, &mut *spare, RecvFlags::empty())?;
             // A buffer that was not filled means that nothing more is there: to be told when there is,
             // tokio must take the socket for unready, which it does by itself only in its own reads.
-            if 0 < filled.len() && filled.len() < room {
+            if !filled.is_empty() && filled.len() < room {
                 drained = filled.len();
                 return Err(io::ErrorKind::WouldBlock.into());
             }
