@@ -1,0 +1,231 @@
+//! A listener's side of the handshake.
+//!
+//! Must hold: session tickets are of one listener and one host: their keys are the acceptor's own, and
+//! the host in a ticket must be the host that is asked for (CVE-2025-23419). A change of who may come in
+//! (CA, revocation lists) makes new ticket keys, and a resumed session's client certificate is verified
+//! again, so that no ticket outlives what it stood for.
+//! Never: serves with half of its files.
+
+use std::fmt;
+use std::sync::Arc;
+
+use portway_core::Diagnostics;
+use rustls::ServerConfig;
+use rustls::pki_types::UnixTime;
+use rustls::server::danger::ClientCertVerifier;
+use rustls::server::{NoServerSessionStorage, ProducesTickets, WebPkiClientVerifier};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+
+use crate::crypto::{provider, versions};
+use crate::error::{HandshakeError, Reason};
+use crate::file::{Loader, Print};
+use crate::identity::Identity;
+use crate::session::{Handshake, Hosts, Session};
+use crate::spec::{AcceptSpec, Alpn, ClientAuth, ClientAuthSpec};
+use crate::store::CertStore;
+use crate::stream::Stream;
+
+/// Makes encrypted streams of accepted connections. Clones are the same acceptor.
+#[derive(Clone)]
+pub struct Acceptor(Arc<Inner>);
+
+struct Inner {
+    tls: TlsAcceptor,
+    store: Arc<CertStore>,
+    clients: Clients,
+    spec: AcceptSpec,
+    print: Print,
+}
+
+/// Who may come in.
+#[derive(Clone)]
+struct Clients {
+    verifier: Option<Arc<dyn ClientCertVerifier>>,
+    tickets: Arc<dyn ProducesTickets>,
+    print: Print,
+}
+
+impl Acceptor {
+    /// Reads the files of a spec. `before` is the listener's last acceptor: if nothing changed it goes
+    /// on, and if only certificates changed, tickets go on. `now` is in seconds since the Unix epoch.
+    /// `None` if there are problems, all of which are noted.
+    #[must_use]
+    pub fn load(
+        spec: &AcceptSpec,
+        before: Option<&Acceptor>,
+        now: u64,
+        problems: &mut Diagnostics,
+    ) -> Option<Acceptor> {
+        let clients = Clients::load(spec, before, &mut Loader::new(problems, now));
+        let mut loader = Loader::new(problems, now);
+        let store = CertStore::load(&spec.certificates, &mut loader);
+        let print = loader.print();
+        let (clients, store) = (clients?, store?);
+        if let Some(before) = before
+            && before.0.spec == *spec
+            && before.0.print == print
+            && before.0.clients.print == clients.print
+        {
+            return Some(before.clone());
+        }
+        let store = Arc::new(store);
+        let config = config(spec, &clients, &store)
+            .inspect_err(|error| {
+                let span = spec.certificates.first().map(|c| c.cert.span().clone());
+                let span = span.unwrap_or_else(|| portway_core::Span::file(""));
+                problems.error(&span, format!("TLS cannot be set up: {error}"), "");
+            })
+            .ok()?;
+        Some(Acceptor(Arc::new(Inner {
+            tls: TlsAcceptor::from(Arc::new(config)),
+            store,
+            clients,
+            spec: spec.clone(),
+            print,
+        })))
+    }
+
+    /// Whether both are the same acceptor.
+    #[must_use]
+    pub fn is(&self, other: &Acceptor) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
+    /// The protocols that it offers.
+    #[must_use]
+    pub fn alpn(&self) -> &[Alpn] {
+        &self.0.spec.alpn
+    }
+
+    /// The handshake with a client. On a failure the connection comes back with the reason: what the
+    /// client should hear of it in TLS has been sent.
+    ///
+    /// # Errors
+    /// If there is nothing in common, the client's certificate does not hold, or the client leaves.
+    pub async fn accept(&self, tcp: TcpStream) -> Result<Stream, (HandshakeError, TcpStream)> {
+        let accepted = self.0.tls.accept(tcp).into_fallible().await;
+        let stream = accepted.map_err(|(error, tcp)| (HandshakeError::of(&error), tcp))?;
+        match self.session(&stream) {
+            Ok(session) => Ok(Stream::new(stream, session)),
+            Err(error) => Err((error, stream.into_inner().0)),
+        }
+    }
+
+    fn session(&self, stream: &TlsStream<TcpStream>) -> Result<Session, HandshakeError> {
+        let (_, connection) = stream.get_ref();
+        let hosts = match self.0.spec.client_auth {
+            Some(_) => Hosts::Named,
+            None => Hosts::Certified(Arc::clone(&self.0.store)),
+        };
+        let mut session = Session::of(connection, connection.server_name(), hosts);
+        let Some([leaf, issuers @ ..]) = connection.peer_certificates() else {
+            return Ok(session);
+        };
+        if session.handshake == Handshake::Resumed
+            && let Some(verifier) = &self.0.clients.verifier
+        {
+            verifier
+                .verify_client_cert(leaf, issuers, UnixTime::now())
+                .map_err(|error| HandshakeError::of_tls(&error))?;
+        }
+        let identity = Identity::of(leaf).ok_or_else(|| {
+            HandshakeError::new(
+                Reason::BadCertificate,
+                "the client's certificate is malformed",
+            )
+        })?;
+        session.client = Some(Arc::new(identity));
+        Ok(session)
+    }
+}
+
+impl fmt::Debug for Acceptor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Acceptor")
+            .field("spec", &self.0.spec)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Clients {
+    fn load(
+        spec: &AcceptSpec,
+        before: Option<&Acceptor>,
+        loader: &mut Loader<'_>,
+    ) -> Option<Clients> {
+        let verifier = match &spec.client_auth {
+            None => None,
+            Some(auth) => Some(verifier(auth, loader)?),
+        };
+        let print = loader.print();
+        let same = before.filter(|before| {
+            let was = &before.0;
+            was.clients.print == print
+                && was.spec.client_auth == spec.client_auth
+                && was.spec.min_version == spec.min_version
+        });
+        let tickets = match same {
+            Some(before) => Arc::clone(&before.0.clients.tickets),
+            // New keys every 6 hours; a ticket is good for 12 at most.
+            None => rustls::crypto::aws_lc_rs::Ticketer::new()
+                .inspect_err(|error| {
+                    let span = spec.certificates.first().map(|c| c.cert.span().clone());
+                    let span = span.unwrap_or_else(|| portway_core::Span::file(""));
+                    loader.problem(&span, format!("no ticket keys: {error}"), "");
+                })
+                .ok()?,
+        };
+        Some(Clients {
+            verifier,
+            tickets,
+            print,
+        })
+    }
+}
+
+fn verifier(auth: &ClientAuthSpec, loader: &mut Loader<'_>) -> Option<Arc<dyn ClientCertVerifier>> {
+    let roots = loader.roots(&auth.ca);
+    let lists: Vec<_> = auth.crl.iter().map(|path| loader.crls(path)).collect();
+    let mut crls = Vec::new();
+    for list in lists {
+        crls.extend(list?);
+    }
+    let mut builder =
+        WebPkiClientVerifier::builder_with_provider(Arc::new(roots?), provider()).with_crls(crls);
+    if !auth.crl.is_empty() {
+        // A list that is out of date says nothing of what was revoked since.
+        builder = builder.enforce_revocation_expiration();
+    }
+    if auth.mode == ClientAuth::Optional {
+        builder = builder.allow_unauthenticated();
+    }
+    let at = auth.crl.first().unwrap_or(&auth.ca).span();
+    builder
+        .build()
+        .inspect_err(|error| {
+            let text = format!("clients' certificates cannot be checked: {error}");
+            loader.problem(at, text, "");
+        })
+        .ok()
+}
+
+fn config(
+    spec: &AcceptSpec,
+    clients: &Clients,
+    store: &Arc<CertStore>,
+) -> Result<ServerConfig, rustls::Error> {
+    let builder = ServerConfig::builder_with_provider(provider())
+        .with_protocol_versions(versions(spec.min_version))?;
+    let builder = match &clients.verifier {
+        None => builder.with_no_client_auth(),
+        Some(verifier) => builder.with_client_cert_verifier(Arc::clone(verifier)),
+    };
+    let mut config = builder.with_cert_resolver(Arc::clone(store) as Arc<_>);
+    config.alpn_protocols = Alpn::wire(&spec.alpn);
+    config.ticketer = Arc::clone(&clients.tickets);
+    // Tickets hold the state; a cache here would be one that all workers lock.
+    config.session_storage = Arc::new(NoServerSessionStorage {});
+    Ok(config)
+}

@@ -1,0 +1,127 @@
+//! Who a certificate says that its holder is.
+//!
+//! Must hold: each kind of name is read as its own type (a URI is never taken for a DNS name); what
+//! cannot be parsed gives no identity at all rather than half of one.
+
+use std::fmt;
+use std::net::IpAddr;
+
+use aws_lc_rs::digest;
+use x509_parser::extensions::GeneralName;
+use x509_parser::prelude::{FromDer, X509Certificate};
+
+/// A verified client's names.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Identity {
+    /// The subject's distinguished name (RFC 4514 order as written: `CN=a, O=b`).
+    pub subject: String,
+    /// The subject's common name.
+    pub common_name: Option<String>,
+    /// Who issued it.
+    pub issuer: String,
+    /// The serial number, hexadecimal.
+    pub serial: String,
+    /// DNS names, lower case.
+    pub dns: Vec<String>,
+    /// URIs, such as SPIFFE ids.
+    pub uris: Vec<String>,
+    /// E-mail addresses.
+    pub emails: Vec<String>,
+    /// IP addresses.
+    pub ips: Vec<IpAddr>,
+    /// SHA-256 of the certificate, hexadecimal.
+    pub fingerprint: String,
+}
+
+impl fmt::Debug for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Identity")
+            .field("subject", &self.subject)
+            .field("uris", &self.uris)
+            .field("dns", &self.dns)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Identity {
+    /// The names in a certificate; `None` if it cannot be parsed.
+    #[must_use]
+    pub fn of(der: &[u8]) -> Option<Identity> {
+        let (rest, certificate) = X509Certificate::from_der(der).ok()?;
+        if !rest.is_empty() {
+            return None;
+        }
+        let mut identity = Identity {
+            subject: certificate.subject().to_string(),
+            common_name: common_name(&certificate),
+            issuer: certificate.issuer().to_string(),
+            serial: hex(certificate.raw_serial()),
+            dns: Vec::new(),
+            uris: Vec::new(),
+            emails: Vec::new(),
+            ips: Vec::new(),
+            fingerprint: hex(digest::digest(&digest::SHA256, der).as_ref()),
+        };
+        let names = certificate.subject_alternative_name().ok()?;
+        for name in names.iter().flat_map(|names| &names.value.general_names) {
+            match name {
+                GeneralName::DNSName(name) => identity.dns.push(name.to_ascii_lowercase()),
+                GeneralName::URI(uri) => identity.uris.push((*uri).to_owned()),
+                GeneralName::RFC822Name(email) => identity.emails.push((*email).to_owned()),
+                GeneralName::IPAddress(octets) => identity.ips.extend(ip(octets)),
+                _ => {}
+            }
+        }
+        Some(identity)
+    }
+}
+
+fn common_name(certificate: &X509Certificate<'_>) -> Option<String> {
+    let name = certificate.subject().iter_common_name().next()?;
+    name.as_str().ok().map(str::to_owned)
+}
+
+fn ip(octets: &[u8]) -> Option<IpAddr> {
+    match octets.len() {
+        4 => <[u8; 4]>::try_from(octets).ok().map(IpAddr::from),
+        16 => <[u8; 16]>::try_from(octets).ok().map(IpAddr::from),
+        _ => None,
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let digits = |b: &u8| [DIGITS[usize::from(b >> 4)], DIGITS[usize::from(b & 15)]];
+    bytes.iter().flat_map(digits).map(char::from).collect()
+}
+
+/// The names that a server certificate is for: its DNS names, without any its common name.
+pub(crate) fn server_names(der: &[u8]) -> Vec<String> {
+    let Some(identity) = Identity::of(der) else {
+        return Vec::new();
+    };
+    if identity.dns.is_empty() {
+        return identity
+            .common_name
+            .map(|n| n.to_ascii_lowercase())
+            .into_iter()
+            .collect();
+    }
+    identity.dns
+}
+
+/// When a certificate is valid, seconds since the Unix epoch.
+pub(crate) struct Validity {
+    pub(crate) not_before: i64,
+    pub(crate) not_after: i64,
+}
+
+/// `None` if it is not a certificate.
+pub(crate) fn validity(der: &[u8]) -> Option<Validity> {
+    let (_, certificate) = X509Certificate::from_der(der).ok()?;
+    let validity = certificate.validity();
+    Some(Validity {
+        not_before: validity.not_before.timestamp(),
+        not_after: validity.not_after.timestamp(),
+    })
+}

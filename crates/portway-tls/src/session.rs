@@ -1,0 +1,128 @@
+//! What a handshake agreed on, for whoever serves the connection.
+//!
+//! Must hold: taken once, when the handshake is over; a client's identity is there only if its
+//! certificate was verified.
+
+use std::fmt;
+use std::sync::Arc;
+
+use rustls::{CommonState, HandshakeKind, ProtocolVersion};
+
+use crate::identity::Identity;
+use crate::spec::Alpn;
+use crate::store::CertStore;
+
+/// The version of TLS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Version {
+    /// RFC 5246
+    Tls12,
+    /// RFC 8446
+    Tls13,
+}
+
+impl Version {
+    /// As logs write it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Version::Tls12 => "TLSv1.2",
+            Version::Tls13 => "TLSv1.3",
+        }
+    }
+}
+
+/// Whether the keys come from an earlier handshake.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Handshake {
+    /// With certificates.
+    Full,
+    /// From a ticket.
+    Resumed,
+}
+
+/// Which hosts a connection may ask for.
+#[derive(Clone, Debug)]
+pub(crate) enum Hosts {
+    /// Any: it is the side of a client.
+    Any,
+    /// The one that was named, and others that its certificate names.
+    Certified(Arc<CertStore>),
+    /// Only the one that was named: who the client is was asked on behalf of that host.
+    Named,
+}
+
+/// What a handshake agreed on.
+pub struct Session {
+    /// The host that the client named (SNI, RFC 6066, section 3), lower case.
+    pub server_name: Option<Box<str>>,
+    /// The protocol that both agreed on.
+    pub alpn: Option<Alpn>,
+    /// The version.
+    pub version: Version,
+    /// The cipher suite, by its IANA name.
+    pub cipher: &'static str,
+    /// The key exchange, by its IANA name.
+    pub group: Box<str>,
+    /// Whether the session was resumed.
+    pub handshake: Handshake,
+    /// Who the client is, if it presented a certificate.
+    pub client: Option<Arc<Identity>>,
+    pub(crate) hosts: Hosts,
+}
+
+impl Session {
+    pub(crate) fn of(state: &CommonState, server_name: Option<&str>, hosts: Hosts) -> Session {
+        let group = state.negotiated_key_exchange_group();
+        let cipher = state.negotiated_cipher_suite();
+        Session {
+            server_name: server_name.map(|name| name.to_ascii_lowercase().into()),
+            alpn: state.alpn_protocol().and_then(Alpn::from_bytes),
+            version: match state.protocol_version() {
+                Some(ProtocolVersion::TLSv1_2) => Version::Tls12,
+                _ => Version::Tls13,
+            },
+            cipher: cipher.and_then(|c| c.suite().as_str()).unwrap_or_default(),
+            group: group
+                .map(|g| format!("{:?}", g.name()).into())
+                .unwrap_or_default(),
+            handshake: match state.handshake_kind() {
+                Some(HandshakeKind::Resumed) => Handshake::Resumed,
+                _ => Handshake::Full,
+            },
+            client: None,
+            hosts,
+        }
+    }
+
+    /// Whether a request for `host` (lower case, without port) belongs on this connection: it names
+    /// the host that the handshake was for, or one that the same certificate is for. Else it is
+    /// misdirected (RFC 9110, section 15.5.20).
+    #[must_use]
+    #[inline]
+    pub fn may_ask_for(&self, host: &str) -> bool {
+        match &self.server_name {
+            None => true,
+            Some(name) if **name == *host => true,
+            Some(name) => match &self.hosts {
+                Hosts::Any => true,
+                Hosts::Named => false,
+                Hosts::Certified(store) => store.covers_both(name, host),
+            },
+        }
+    }
+}
+
+impl fmt::Debug for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Session")
+            .field("server_name", &self.server_name)
+            .field("alpn", &self.alpn)
+            .field("version", &self.version)
+            .field("cipher", &self.cipher)
+            .field("group", &self.group)
+            .field("handshake", &self.handshake)
+            .field("client", &self.client)
+            .finish_non_exhaustive()
+    }
+}
