@@ -291,6 +291,7 @@ impl Forwarding<'_> {
         let buffers = &self.worker.buffers;
         let attempt = Attempt {
             upstream,
+            part: self.upstream,
             picked,
             buffers,
             timer,

@@ -57,6 +57,7 @@ pub fn send(
             let timer = worker.wheel.timer();
             let attempt = Attempt {
                 upstream: &upstream.shared,
+                part: upstream,
                 picked: &picked,
                 buffers: &worker.buffers,
                 timer: &timer,

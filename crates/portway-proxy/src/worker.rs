@@ -54,6 +54,8 @@ pub struct Worker {
     snapshot: RefCell<Rc<WorkerSnapshot>>,
     generation: Cell<u64>,
     upstreams: RefCell<HashMap<usize, Adopted>>,
+    /// Those of them that may have to give up idle connections for other workers.
+    limited: RefCell<Vec<Rc<WorkerUpstream>>>,
     #[allow(clippy::vec_box)] // an exchange is moved about by its pointer
     spare: RefCell<Vec<Box<Exchange>>>,
     /// Wall time minus monotonic time, nanoseconds.
@@ -88,6 +90,7 @@ impl Worker {
             generation: Cell::new(current.generation),
             snapshot: RefCell::new(Rc::new(WorkerSnapshot::new(current))),
             upstreams: RefCell::default(),
+            limited: RefCell::default(),
             spare: RefCell::default(),
             wall_offset_ns: Cell::new(0),
             shared,
@@ -110,9 +113,11 @@ impl Worker {
         let current = self.shared.current.load_full();
         self.generation.set(current.generation);
         *self.snapshot.borrow_mut() = Rc::new(WorkerSnapshot::new(current));
-        self.upstreams
-            .borrow_mut()
-            .retain(|_, (live, _)| !live.retired.load(Ordering::Acquire));
+        let mut known = self.upstreams.borrow_mut();
+        known.retain(|_, (live, _)| !live.retired.load(Ordering::Acquire));
+        let limited = known.values().map(|(_, part)| part);
+        let limited = limited.filter(|part| part.is_limited()).map(Rc::clone);
+        *self.limited.borrow_mut() = limited.collect();
     }
 
     /// The worker's part of an upstream: the one it had before the reload, or a new one.
@@ -121,7 +126,11 @@ impl Worker {
         let entry = known.entry(Arc::as_ptr(live) as usize).or_insert_with(|| {
             let seed = self.random.borrow_mut().u64(..);
             let part = WorkerUpstream::new(Arc::clone(&live.upstream), self.wheel.clone(), seed);
-            (Arc::clone(live), Rc::new(part))
+            let part = Rc::new(part);
+            if part.is_limited() {
+                self.limited.borrow_mut().push(Rc::clone(&part));
+            }
+            (Arc::clone(live), part)
         });
         Rc::clone(&entry.1)
     }
@@ -177,6 +186,7 @@ impl Worker {
             }
             // After the wall clock: whoever sees a new date may rely on the wheel having turned as far.
             self.wheel.tick();
+            self.limited.borrow().iter().for_each(|u| u.make_room());
             if ticks.is_multiple_of(TICKS_PER_REAP) {
                 self.upstreams
                     .borrow()

@@ -20,12 +20,14 @@ use portway_net::timer::Timer;
 
 use crate::connect::connect;
 use crate::upstream::Upstream;
-use crate::worker::Picked;
+use crate::worker::{Picked, WorkerUpstream};
 
 /// One try.
 pub struct Attempt<'a> {
     /// The upstream.
     pub upstream: &'a Arc<Upstream>,
+    /// This worker's part of it.
+    pub part: &'a WorkerUpstream,
     /// Its target for this try.
     pub picked: &'a Picked,
     /// The worker's buffers.

@@ -1,10 +1,11 @@
 //! Opening a connection to a target, within the upstream's limits.
 //!
-//! Must hold: what is counted is uncounted when the connection is closed, however it ends.
+//! Must hold: what is counted is uncounted when the connection is closed, however it ends; an idle
+//! connection, whichever worker's and to whichever target, gives way to an exchange that needs one.
 
 use std::sync::Arc;
 
-use portway_core::{Code, ProxyError};
+use portway_core::{Code, Mono, ProxyError, limits};
 use portway_http::h1::{Conn, Io, Role};
 use portway_net::timer::with_deadline;
 use tokio::net::TcpStream;
@@ -16,17 +17,15 @@ use crate::upstream::{Counter, Upstream};
 pub async fn connect(attempt: &Attempt<'_>) -> Result<Conn, ProxyError> {
     let upstream = attempt.upstream;
     let spec = &upstream.spec;
-    let open = Held::begin(
-        upstream,
-        |u| &u.usage.connections,
-        spec.limits.connections_max,
-    )
-    .ok_or_else(|| full(upstream, "max_connections"))?;
     let _pending = Held::begin(upstream, |u| &u.usage.pending, spec.limits.pending_max)
         .ok_or_else(|| full(upstream, "max_pending"))?;
     let target = attempt.picked.target();
     let now = attempt.timer.wheel().clock().now();
     let deadline = (now + spec.timeouts.connect).min(attempt.deadline);
+    let open = match begin_connection(attempt) {
+        Some(open) => open,
+        None => wait_for_room(attempt, deadline).await?,
+    };
     let connecting = TcpStream::connect(target.addr);
     let stream = match with_deadline(attempt.timer, deadline, connecting).await {
         Ok(Ok(stream)) => stream,
@@ -47,6 +46,37 @@ pub async fn connect(attempt: &Attempt<'_>) -> Result<Conn, ProxyError> {
     let conn = Conn::new(Io::Tcp(stream), Role::Target, attempt.buffers);
     conn.hold(Box::new(open));
     Ok(conn)
+}
+
+/// Counts one more connection, if need be in place of an idle one of this worker.
+fn begin_connection(attempt: &Attempt<'_>) -> Option<Held> {
+    let max = attempt.upstream.spec.limits.connections_max;
+    loop {
+        let begun = Held::begin(attempt.upstream, |u| &u.usage.connections, max);
+        if begun.is_some() || !attempt.part.evict() {
+            return begun;
+        }
+    }
+}
+
+/// Waits until another worker has given up an idle connection; fails once there is none.
+#[cold]
+async fn wait_for_room(attempt: &Attempt<'_>, deadline: Mono) -> Result<Held, ProxyError> {
+    let usage = &attempt.upstream.usage;
+    let _wanted = Held::begin(attempt.upstream, |u| &u.usage.wanted, 0);
+    loop {
+        if let Some(open) = begin_connection(attempt) {
+            return Ok(open);
+        }
+        let now = attempt.timer.wheel().clock().now();
+        if usage.idle.now() == 0 || now >= deadline {
+            return Err(full(attempt.upstream, "max_connections"));
+        }
+        attempt
+            .timer
+            .sleep((now + limits::TIMER_TICK).min(deadline))
+            .await;
+    }
 }
 
 fn full(upstream: &Upstream, limit: &str) -> ProxyError {

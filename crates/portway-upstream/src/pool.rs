@@ -1,21 +1,21 @@
 //! Idle connections to one target, kept by one worker.
 //!
 //! Must hold: the connection used last is used first, so that the rest can age out; a connection that
-//! closed or spoke while idle is never used.
+//! closed or spoke while idle is never used; where connections are limited, an idle one makes room for
+//! an exchange that found none.
 
 use std::cell::{Cell, RefCell};
-use std::time::Duration;
+use std::sync::Arc;
 
 use portway_core::Mono;
 use portway_http::h1::{Conn, Home};
 use portway_net::timer::Wheel;
 
-use crate::spec::PoolSpec;
+use crate::upstream::Upstream;
 
 /// One target's idle connections.
 pub struct Pool {
-    spec: PoolSpec,
-    idle_timeout: Duration,
+    upstream: Arc<Upstream>,
     wheel: Wheel,
     idle: RefCell<Vec<Idle>>,
     closed: Cell<bool>,
@@ -30,10 +30,9 @@ struct Idle {
 impl Pool {
     /// An empty pool.
     #[must_use]
-    pub fn new(spec: PoolSpec, idle_timeout: Duration, wheel: Wheel) -> Pool {
+    pub fn new(upstream: Arc<Upstream>, wheel: Wheel) -> Pool {
         Pool {
-            spec,
-            idle_timeout,
+            upstream,
             wheel,
             idle: RefCell::default(),
             closed: Cell::new(false),
@@ -44,8 +43,9 @@ impl Pool {
     #[must_use]
     pub fn take(&self) -> Option<Conn> {
         let mut idle = self.idle.borrow_mut();
-        let oldest = self.wheel.now() - self.idle_timeout;
+        let oldest = self.oldest_kept();
         while let Some(kept) = idle.pop() {
+            self.uncount(1);
             if kept.since >= oldest && kept.conn.is_quiet() {
                 return Some(kept.conn);
             }
@@ -55,10 +55,27 @@ impl Pool {
 
     /// Closes what was idle too long or went bad.
     pub fn reap(&self) {
-        let oldest = self.wheel.now() - self.idle_timeout;
-        self.idle
-            .borrow_mut()
-            .retain(|kept| kept.since >= oldest && kept.conn.is_quiet());
+        let oldest = self.oldest_kept();
+        let mut idle = self.idle.borrow_mut();
+        let before = idle.len();
+        idle.retain(|kept| kept.since >= oldest && kept.conn.is_quiet());
+        self.uncount(before - idle.len());
+    }
+
+    /// Since when the longest idle one is idle.
+    pub(crate) fn idle_since(&self) -> Option<Mono> {
+        self.idle.borrow().first().map(|kept| kept.since)
+    }
+
+    /// Closes the one that has been idle for longest; whether there was one.
+    pub(crate) fn evict(&self) -> bool {
+        let mut idle = self.idle.borrow_mut();
+        let any = !idle.is_empty();
+        if any {
+            idle.remove(0);
+            self.uncount(1);
+        }
+        any
     }
 
     /// How many are idle.
@@ -76,14 +93,44 @@ impl Pool {
     /// Closes all, now and in future: the target is gone.
     pub fn close(&self) {
         self.closed.set(true);
-        self.idle.borrow_mut().clear();
+        let closed = std::mem::take(&mut *self.idle.borrow_mut());
+        self.uncount(closed.len());
+    }
+
+    fn oldest_kept(&self) -> Mono {
+        self.wheel.now() - self.upstream.spec.timeouts.idle
+    }
+
+    /// The most connections of the upstream; `None` if there is no limit, and so nothing to count.
+    fn connections_max(&self) -> Option<u32> {
+        Some(self.upstream.spec.limits.connections_max).filter(|max| *max != 0)
+    }
+
+    fn uncount(&self, count: usize) {
+        if self.connections_max().is_some() {
+            (0..count).for_each(|_| self.upstream.usage.idle.end());
+        }
+    }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        self.close();
     }
 }
 
 impl Home for Pool {
     fn give_back(&self, conn: Conn) {
         let mut idle = self.idle.borrow_mut();
-        if !self.closed.get() && idle.len() < self.spec.idle_per_target_max {
+        if !self.closed.get() && idle.len() < self.upstream.spec.pool.idle_per_target_max {
+            if let Some(max) = self.connections_max() {
+                let usage = &self.upstream.usage;
+                if usage.is_room_wanted(max) {
+                    return;
+                }
+                let counted = usage.idle.try_begin(0);
+                debug_assert!(counted, "there is no limit");
+            }
             conn.rest();
             idle.push(Idle {
                 conn,

@@ -54,6 +54,19 @@ pub struct Usage {
     pub pending: Counter,
     /// Exchanges.
     pub requests: Counter,
+    /// Open connections without an exchange; counted only where connections are limited.
+    pub idle: Counter,
+    /// Exchanges for which a worker should give up an idle connection.
+    pub wanted: Counter,
+}
+
+impl Usage {
+    /// Whether an idle connection should make room for an exchange that found none.
+    #[must_use]
+    pub fn is_room_wanted(&self, connections_max: u32) -> bool {
+        let wanted = self.wanted.now();
+        wanted != 0 && self.connections.now().saturating_add(wanted) > connections_max
+    }
 }
 
 /// A bounded count on a cache line of its own.

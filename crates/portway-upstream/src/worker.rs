@@ -158,6 +158,29 @@ impl WorkerUpstream {
             .for_each(|place| place.pool.reap());
     }
 
+    /// Closes the connection of this worker that has been idle for longest; whether there was one.
+    pub(crate) fn evict(&self) -> bool {
+        let view = self.view.borrow();
+        let idle = view
+            .places
+            .iter()
+            .filter_map(|place| Some((place.pool.idle_since()?, &place.pool)));
+        let oldest = idle.min_by_key(|(since, _)| *since);
+        oldest.is_some_and(|(_, pool)| pool.evict())
+    }
+
+    /// Whether there is a limit of connections, so that [`WorkerUpstream::make_room`] may have to.
+    #[must_use]
+    pub fn is_limited(&self) -> bool {
+        self.shared.spec.limits.connections_max != 0
+    }
+
+    /// Closes idle connections for exchanges of other workers. Called by the worker many times a second.
+    pub fn make_room(&self) {
+        let max = self.shared.spec.limits.connections_max;
+        while self.shared.usage.is_room_wanted(max) && self.evict() {}
+    }
+
     /// Idle connections of this worker.
     #[must_use]
     pub fn idle_connections(&self) -> usize {
@@ -186,7 +209,6 @@ impl WorkerUpstream {
     }
 
     fn take_set(&self, view: &mut WorkerView, set: Arc<TargetSet>) {
-        let spec = &self.shared.spec;
         let infos: Vec<_> = set
             .targets
             .iter()
@@ -204,7 +226,7 @@ impl WorkerUpstream {
             .map(|t| {
                 let pool = match old.iter().position(|place| place.target.addr == t.addr) {
                     Some(i) => Rc::clone(&old.swap_remove(i).pool),
-                    None => Rc::new(Pool::new(spec.pool, spec.timeouts.idle, self.wheel.clone())),
+                    None => Rc::new(Pool::new(Arc::clone(&self.shared), self.wheel.clone())),
                 };
                 Rc::new(Place {
                     target: Arc::clone(t),

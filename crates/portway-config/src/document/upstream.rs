@@ -274,7 +274,8 @@ config! {
         pub open_for: Spanned<Duration> = Duration::from_secs(30),
         /// So many may try; their success closes it.
         pub half_open_requests: Spanned<u32> = 3,
-        /// The most connections to all targets; 0 for no limit.
+        /// The most connections to all targets, idle ones included, which make room for others; 0 for no
+        /// limit.
         pub max_connections: u32 = 0,
         /// The most requests that wait for a connection; 0 for no limit.
         pub max_pending: u32 = 0,
