@@ -18,6 +18,7 @@ use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::mpsc;
 
 use crate::apply::{self, ApplyError};
+use crate::local::Shown;
 use crate::snapshot::Snapshot;
 use crate::worker::{self, Command};
 
@@ -29,6 +30,8 @@ pub struct Shared {
     pub registry: Registry,
     /// Access log outputs.
     pub sinks: LogSinks,
+    /// What listeners that expose the metrics showed last.
+    pub shown: Shown,
     /// The end of the process.
     pub drain: Drain,
     /// The snapshot that new exchanges use.
@@ -112,6 +115,7 @@ impl Gateway {
             clock,
             registry: options.registry,
             sinks,
+            shown: Shown::default(),
             drain: Drain::new(),
             generation: AtomicU64::new(first.snapshot.generation),
             current: ArcSwap::from_pointee(first.snapshot),

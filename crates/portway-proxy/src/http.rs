@@ -11,7 +11,7 @@ use portway_core::{Code, ListenerId, RouteId};
 use portway_filter::{Chain, Flow};
 use portway_http::{Body, Exchange, Reply, request::Form};
 use portway_net::Timer;
-use portway_plan::{Action, Exposed, ListenerPlan};
+use portway_plan::Action;
 use portway_route::{Found, Lookup, Params};
 
 use crate::forward::{Lease, forward};
@@ -40,18 +40,13 @@ pub async fn handle(
     timer: &Timer,
     exchange: &mut Exchange,
 ) -> Handled {
-    let shared = &snapshot.shared;
-    let listener = &shared.plan.listeners[exchange.client.listener.index()];
-    if let Some(reply) = operators_page(worker, listener, exchange) {
-        return reply.into();
-    }
     let (filters, found) = find(snapshot, exchange);
     exchange.route = found.as_ref().ok().copied();
     let mut handled = match filters.on_request(exchange).await {
         Flow::Stop(reply) => Handled::from(*reply),
         Flow::Continue => match found {
             Ok(route) => act(worker, snapshot, timer, exchange, route).await,
-            Err(missing) => missing.reply(exchange).into(),
+            Err(missing) => missing.reply(worker, exchange).await.into(),
         },
     };
     filters.on_response(exchange, &mut handled.reply).await;
@@ -64,10 +59,12 @@ enum Missing {
     Method(Vec<Method>),
     /// `OPTIONS *` asks about the gateway itself (RFC 9110, section 9.3.7).
     Nothing,
+    /// The listener shows a page there: no route can take its place by accident.
+    Page(local::Page),
 }
 
 impl Missing {
-    fn reply(self, exchange: &mut Exchange) -> Reply {
+    async fn reply(self, worker: &Worker, exchange: &mut Exchange) -> Reply {
         match self {
             Missing::Route => {
                 let detail = format!(
@@ -88,6 +85,7 @@ impl Missing {
                     Err(_) => reply,
                 }
             }
+            Missing::Page(page) => Box::pin(local::show(page, worker, exchange)).await,
             Missing::Nothing => Reply::new(StatusCode::NO_CONTENT, Body::Empty).with_header(
                 ALLOW,
                 HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"),
@@ -102,6 +100,10 @@ fn find<'s>(
 ) -> (&'s Chain, Result<RouteId, Missing>) {
     let shared = &snapshot.shared;
     let request = &exchange.request;
+    let listener = &shared.plan.listeners[exchange.client.listener.index()];
+    if let Some(page) = local::exposed_page(listener, exchange) {
+        return (&shared.no_route, Err(Missing::Page(page)));
+    }
     if request.form == Form::Asterisk {
         return (&shared.no_route, Err(Missing::Nothing));
     }
@@ -182,34 +184,5 @@ async fn act(
         }
         Action::Respond(respond) => local::respond(respond, exchange).into(),
         Action::Static(files) => local::serve_static(files, exchange).await.into(),
-    }
-}
-
-/// `/health` and `/metrics` where the listener exposes them: before routes, so that no route can take
-/// their place by accident.
-fn operators_page(worker: &Worker, listener: &ListenerPlan, exchange: &Exchange) -> Option<Reply> {
-    if exchange.request.method != Method::GET && exchange.request.method != Method::HEAD {
-        return None;
-    }
-    match exchange.request.path.as_str() {
-        "/health" if listener.expose_health == Exposed::Yes => Some(
-            Reply::new(StatusCode::OK, Body::from("{\"status\":\"ok\"}\n")).with_header(
-                http::header::CONTENT_TYPE,
-                HeaderValue::from_static("application/json"),
-            ),
-        ),
-        "/metrics" if listener.expose_metrics == Exposed::Yes => {
-            let text = worker
-                .shared
-                .registry
-                .encode(portway_telemetry::metrics::Format::Text);
-            Some(
-                Reply::new(StatusCode::OK, Body::from(text.into_bytes())).with_header(
-                    http::header::CONTENT_TYPE,
-                    HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8"),
-                ),
-            )
-        }
-        _ => None,
     }
 }

@@ -1,13 +1,16 @@
-//! Replies that the gateway makes without an upstream: [`redirect()`], [`respond`], [`serve_static`].
+//! Replies that the gateway makes without an upstream: [`redirect()`], [`respond`], [`serve_static`],
+//! [`show`].
 //!
 //! Must hold: a reply to HEAD has no body and the fields of the same reply to GET; a redirect leads to
 //! a host that the config names, never to one that the client chose; nothing outside a folder's root
 //! is served from it.
 
+mod exposed;
 mod files;
 mod fixed;
 mod redirect;
 
+pub use exposed::{Page, Shown, exposed_page, show};
 pub use files::serve_static;
 pub use fixed::respond;
 pub use redirect::redirect;

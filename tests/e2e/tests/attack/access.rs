@@ -1,8 +1,14 @@
 //! What no client gets to: the operators' API, folders beside the served one, other people's replies.
 
-use portway_core::Clock;
-use portway_testkit::{Folder, Gateway, Origin, RawClient, ports, replies};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
+use portway_core::Clock;
+use portway_testkit::raw::get;
+use portway_testkit::{Folder, Gateway, Origin, RawClient, eventually, ports, replies};
+
+use crate::pool::Gate;
 use crate::support::{Setup, before};
 
 #[test]
@@ -39,6 +45,58 @@ fn admin_unreachable_by_route_only_what_is_exposed_is_answered() {
     assert_eq!(RawClient::get(gateway.addr(), "/metrics").text(), "origin");
     let post = "POST /health HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n";
     assert_eq!(RawClient::ask(gateway.addr(), post).text(), "origin");
+}
+
+#[test]
+fn what_is_exposed_has_passed_the_global_filters() {
+    let origin = Origin::start(replies::text("origin"));
+    let setup = Setup::to(&origin).listener("expose: [health, metrics]");
+    let gateway = setup
+        .clone()
+        .global("ip_filter: { deny: [127.0.0.0/8] }")
+        .start();
+    for path in ["/health", "/metrics"] {
+        RawClient::get(gateway.addr(), path).expect_status(403);
+    }
+    let gateway = setup.global("request_id: {}").start();
+    for path in ["/health", "/metrics"] {
+        let reply = RawClient::get(gateway.addr(), path);
+        assert!(reply.expect_status(200).field("x-request-id").is_some());
+    }
+}
+
+/// Putting thousands of series into words takes long: anybody who may ask for it must not be able to
+/// keep others waiting by that.
+#[test]
+fn exposed_metrics_hold_nobody_up_and_are_gathered_once_for_many() {
+    let origin = Origin::start(replies::text("origin"));
+    let setup = Setup::to(&origin).listener("expose: [metrics]");
+    let (gateway, hand) = Gateway::with_manual_clock(&setup.yaml());
+    let (gate, scrapes) = (Gate::default(), Arc::new(AtomicUsize::new(0)));
+    let (held, counted) = (gate.clone(), Arc::clone(&scrapes));
+    gateway.inner().shared.registry.collect_with(move |_| {
+        counted.fetch_add(1, Ordering::Relaxed);
+        held.wait();
+    });
+    let mut scrapers = [(); 3].map(|()| RawClient::connect(gateway.addr()));
+    for scraper in &mut scrapers {
+        scraper.send(get("/metrics"));
+    }
+    eventually("it is being gathered", || {
+        scrapes.load(Ordering::Relaxed) == 1
+    });
+    for _ in 0..3 {
+        assert_eq!(RawClient::get(gateway.addr(), "/").text(), "origin");
+    }
+    gate.open();
+    for scraper in &mut scrapers {
+        let text = scraper.reply().expect_status(200).text();
+        assert!(text.contains("portway_config_generation 1"), "{text}");
+    }
+    assert_eq!(scrapes.load(Ordering::Relaxed), 1);
+    hand.advance(Duration::from_secs(2));
+    RawClient::get(gateway.addr(), "/metrics").expect_status(200);
+    assert_eq!(scrapes.load(Ordering::Relaxed), 2);
 }
 
 #[test]
