@@ -106,8 +106,8 @@ config! {
     }
 }
 
-/// Reads a config file. The document is `None` only if the text is not one YAML or JSON document;
-/// with problems it holds what could be read, to find more problems in, not to be run.
+/// Reads a config file. The document is `None` only if the text is not one YAML or JSON document, or
+/// holds nothing; with problems it holds what could be read, to find more problems in, not to be run.
 pub fn parse(file: &str, text: &str, env: &dyn Env) -> (Option<Document>, Diagnostics) {
     let mut problems = Diagnostics::new();
     let source = Source {
@@ -117,6 +117,12 @@ pub fn parse(file: &str, text: &str, env: &dyn Env) -> (Option<Document>, Diagno
     let Some(mut root) = yaml::read(&source.file, text, &mut problems) else {
         return (None, problems);
     };
+    if root.is_null() {
+        // Most likely cut off by whoever writes it, and nobody means a gateway of defaults by it.
+        let hint = "write at least one route, like `routes: [ { name: ping, path: /ping, respond: { status: 204 } } ]`";
+        problems.error(&root.span, "the file is empty", hint);
+        return (None, problems);
+    }
     let hidden = substitute::substitute(&mut root, env, &mut problems);
     let read = Root::decode(&root, &mut problems).unwrap_or_else(defaults);
     let mut document = normalize::normalize(read, &root, source, &mut problems);

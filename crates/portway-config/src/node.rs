@@ -82,6 +82,16 @@ impl Node {
         }
     }
 
+    /// Nothing.
+    #[must_use]
+    pub fn null(span: &Span) -> Node {
+        Node {
+            span: span.clone(),
+            kind: Kind::Plain("".into()),
+            origin: Origin::Written,
+        }
+    }
+
     /// A quoted string.
     #[must_use]
     pub fn string(span: &Span, text: &str) -> Node {

@@ -22,7 +22,8 @@ pub const ALIAS_NODES_MAX: usize = 100_000;
 /// Longest text, bytes: 100,000 routes and more, yet bounded.
 pub const TEXT_BYTES_MAX: usize = 64 * 1024 * 1024;
 
-/// Reads one document. `None` if the text is not one; the reason is then in `problems`.
+/// Reads one document; a text without any content is `null`. `None` if the text is not a document; the
+/// reason is then in `problems`.
 pub fn read(file: &Arc<str>, text: &str, problems: &mut Diagnostics) -> Option<Node> {
     if text.len() > TEXT_BYTES_MAX {
         let what = format!("the file is larger than {TEXT_BYTES_MAX} bytes");
@@ -59,8 +60,7 @@ pub(crate) fn read_full(file: &Arc<str>, text: &str, problems: &mut Diagnostics)
         }
     }
     Some(reader.root.unwrap_or_else(|| {
-        // An empty file is a config of defaults.
-        Node::empty_map(&Span {
+        Node::null(&Span {
             file: Arc::clone(file),
             line: 1,
             column: 1,

@@ -15,7 +15,7 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use portway_config::document::{Admin, Document, Workers};
+use portway_config::document::{Admin, Document, Listener, ListenerProtocol, Workers};
 use portway_config::{Address, Bind, Spanned};
 use portway_core::diagnostic::nearest;
 use portway_core::{Clock, Diagnostics};
@@ -86,6 +86,7 @@ fn plan(document: &Document, compiler: &Compiler<'_>, problems: &mut Diagnostics
     // A route with a problem may seem to take more, or less, than it will.
     if document.sound && !problems.has_errors() {
         routes::warn_of_shadows(document, &table, problems);
+        warn_of_no_routes(document, problems);
     }
     Some(Plan {
         process: ProcessPlan {
@@ -142,6 +143,20 @@ fn refuse_admin_as_target(document: &Document, admin: &AdminPlan, problems: &mut
                 "clients must not reach it; use `expose` for /health and /metrics",
             );
         }
+    }
+}
+
+/// A file of which the end is missing may still be a config.
+fn warn_of_no_routes(document: &Document, problems: &mut Diagnostics) {
+    let http = |l: &&Listener| l.protocol.value() == ListenerProtocol::Http && l.expose.is_empty();
+    if let Some(listener) = document.listeners.iter().find(http)
+        && document.routes.is_empty()
+    {
+        problems.warn(
+            listener.bind.span(),
+            "there are no routes: every request is answered with 404",
+            "add `routes: [ { name: all, prefix: /, targets: [ { addr: \"http://127.0.0.1:8081\" } ] } ]`",
+        );
     }
 }
 

@@ -149,8 +149,8 @@ fn moving_lines_in_the_file_keeps_the_filters() {
 }
 
 #[test]
-fn an_empty_file_is_a_gateway_without_routes() {
-    let plan = plan("");
+fn a_gateway_without_routes_has_one_listener() {
+    let plan = plan("{}");
     assert_eq!(plan.routes.len(), 0);
     assert_eq!(plan.listeners.len(), 1);
 }

@@ -33,10 +33,20 @@ fn the_mini_gateway_file_loads_as_it_is() {
 }
 
 #[test]
-fn an_empty_file_listens_where_it_is_expected() {
-    let document = good("");
+fn a_gateway_listens_where_it_is_expected() {
+    let document = good("{}");
     assert_eq!(document.listeners[0].bind.to_string(), "0.0.0.0:8080");
     assert_eq!(document.admin.bind.to_string(), "127.0.0.1:9901");
+}
+
+#[test]
+fn a_file_without_content_is_no_gateway_of_defaults() {
+    for text in ["", "\n", "# routes: []\n", "---\n# nothing\n", "~\n"] {
+        let (document, problems) = parse("t.yaml", text, &FixedEnv::new());
+        assert!(document.is_none(), "{text:?}");
+        let shown: Vec<String> = problems.sorted().iter().map(|p| p.what.clone()).collect();
+        assert_eq!(shown, ["the file is empty"], "{text:?}");
+    }
 }
 
 #[test]

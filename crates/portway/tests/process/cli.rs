@@ -69,6 +69,36 @@ fn a_missing_config_exits_1() {
 }
 
 #[test]
+fn an_empty_config_exits_1_and_says_so() {
+    let folder = Folder::new();
+    for config in ["", "# routes: []\n"] {
+        let file = folder.write("empty.yaml", config);
+        for command in ["check", "run"] {
+            let output = portway(&[command, "-c", file.to_str().unwrap()]);
+            assert_eq!(output.status.code(), Some(1), "{command} {config:?}");
+            let told = text(&output.stderr);
+            assert!(
+                told.contains("error: the file is empty\n  hint: write"),
+                "{told}"
+            );
+        }
+    }
+}
+
+#[test]
+fn check_warns_of_a_gateway_that_answers_nothing() {
+    let folder = Folder::new();
+    let file = folder.write("idle.yaml", "server: { port: 8080 }\n");
+    let output = portway(&["check", "-c", file.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(0));
+    let told = text(&output.stderr);
+    assert!(
+        told.contains("idle.yaml:1:17: warning: there are no routes"),
+        "{told}"
+    );
+}
+
+#[test]
 fn an_address_that_is_taken_exits_2() {
     let (port, admin) = (ports::reserve(), ports::reserve());
     let _taken = port.listen().unwrap();

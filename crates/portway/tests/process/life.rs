@@ -89,6 +89,19 @@ fn a_refused_config_leaves_the_old_one_and_says_why() {
 }
 
 #[test]
+fn an_empty_file_is_refused_when_it_stays_empty() {
+    let mut running = Running::start();
+    for text in ["", "# nothing\n"] {
+        std::fs::write(running.file(), text).unwrap();
+        running.operators("POST", "/reload", "").expect_status(422);
+        let status = running.operators("GET", "/config/status", "").text();
+        assert!(status.contains("the file is empty"), "{text:?}: {status}");
+        assert_eq!(running.says(), "first", "{text:?}");
+    }
+    running.process.wait_output("the file is empty");
+}
+
+#[test]
 fn a_signal_right_after_a_change_is_one_reload() {
     let running = Running::start();
     for round in 1..=5 {
