@@ -63,17 +63,16 @@ impl Chain {
         &self.entries
     }
 
-    /// Takes the place of each filter that `old` has with the same fingerprint, so that its state
-    /// (a limiter's counters) outlives a reload that did not change it.
+    /// The same chain, in which each filter that one of `old` has with the same fingerprint is that
+    /// one: its state (a limiter's counters) outlives a reload that did not change it. The first of
+    /// `old` that has it counts.
     #[must_use]
-    pub fn adopt(&self, old: &Chain) -> Chain {
+    pub fn adopt<'o>(&self, old: impl IntoIterator<Item = &'o Chain> + Clone) -> Chain {
         let mut entries = self.entries.clone();
         for entry in &mut entries {
-            if let Some(kept) = old
-                .entries
-                .iter()
-                .find(|o| o.fingerprint == entry.fingerprint)
-            {
+            let known = old.clone().into_iter().flat_map(|chain| &chain.entries);
+            let mut same = known.filter(|o| o.fingerprint == entry.fingerprint);
+            if let Some(kept) = same.next() {
                 entry.filter = Arc::clone(&kept.filter);
             }
         }

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use portway_core::{Clock, Mono};
-use portway_filter::{Chain, LogSpec};
+use portway_filter::LogSpec;
 use portway_net::listen::bind_workers;
 use portway_net::{BindError, Connections, Drain, ListenOptions};
 use portway_plan::{ListenerPlan, Plan, RoutePlan};
@@ -81,10 +81,7 @@ pub(crate) fn build(
     // From here on nothing fails.
     let upstreams = upstreams(parts, old, &plan.upstreams);
     let routes = routes(old, &plan.routes, logs);
-    let no_route = match old {
-        Some(old) => plan.no_route.adopt(&old.no_route),
-        None => plan.no_route.clone(),
-    };
+    let no_route = plan.no_route.adopt(old.map(|old| &old.no_route));
     let generation = old.map_or(1, |old| old.generation + 1);
     Ok(Built {
         snapshot: Snapshot {
@@ -222,8 +219,9 @@ fn routes(
         .zip(logs)
         .map(|(plan, log)| {
             let before = known.get(&*plan.name);
-            let filters: Chain =
-                before.map_or_else(|| plan.filters.clone(), |b| plan.filters.adopt(&b.filters));
+            // A route may be new, or have switched a filter on, that others had all along.
+            let from = before.map(|b| &b.filters).into_iter();
+            let filters = plan.filters.adopt(from.chain(old.map(|old| &old.no_route)));
             let kept = before
                 .and_then(|b| b.breaker.as_ref())
                 .filter(|b| Some(b.policy()) == plan.breaker.as_ref());

@@ -118,6 +118,31 @@ fn a_limiter_goes_on_counting_unless_it_changed() {
 }
 
 #[test]
+fn a_new_route_shares_what_a_global_filter_has_counted() {
+    let pool = letters(1);
+    let yaml = |more: &str| {
+        let config = Config {
+            more: "global_filters: [ { rate_limit: { qps: 0.001, burst: 3 } } ]",
+            ..Config::PLAIN
+        };
+        config
+            .yaml(&pool)
+            .replace("upstream: pool,  } ]", &format!("upstream: pool {more} ]"))
+    };
+    let off = "}, { name: free, prefix: /free, respond: { status: 204 }, filters: [ { rate_limit: off } ] }";
+    let gateway = Gateway::start(&yaml(off));
+    let ask = |target| RawClient::get(gateway.addr(), target).status;
+    assert_eq!([ask("/"), ask("/"), ask("/free")], [200, 200, 204]);
+    let on = off.replace(", filters: [ { rate_limit: off } ]", "");
+    let new = "}, { name: new, prefix: /new, respond: { status: 204 } }";
+    gateway
+        .reload(&yaml(&format!("{on}{}", &new[1..])))
+        .unwrap();
+    assert_eq!(ask("/new"), 204, "the third of three");
+    assert_eq!([ask("/new"), ask("/free"), ask("/")], [429; 3]);
+}
+
+#[test]
 fn an_open_breaker_stays_open() {
     for config in [
         Config {
