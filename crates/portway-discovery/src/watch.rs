@@ -1,7 +1,7 @@
 //! Notices that a file's content has changed, however it was changed.
 //!
 //! Must hold: watches the folder, because editors and Kubernetes replace files instead of writing
-//! them; compares content, because a folder says much that does not matter; looks every two seconds
+//! them, or the nearest folder above that there is; compares content, because a folder says much that does not matter; looks every two seconds
 //! as well, because some file systems say nothing.
 //! Never: reads more than [`FILE_BYTES_MAX`].
 
@@ -66,13 +66,15 @@ impl Watch {
             if self.watcher.is_none() {
                 self.watcher = watch(&self.path, Arc::clone(&self.events));
             }
-            let found = read(&self.path).await;
+            let mut found = read(&self.path).await;
+            if found.is_err() {
+                // The folder may have gone, and the watch with it; or may be there now. Read again:
+                // what came before the new watch was not told.
+                self.watcher = watch(&self.path, Arc::clone(&self.events));
+                found = read(&self.path).await;
+            }
             self.next = Some(Box::pin(sleep(POLL)));
             self.settling = false;
-            if found.is_err() {
-                // The folder may have gone, and the watch with it.
-                self.watcher = None;
-            }
             let seen = found.as_ref().map(hash).map_err(String::clone);
             if self.seen.as_ref() != Some(&seen) {
                 self.seen = Some(seen);
@@ -83,10 +85,6 @@ impl Watch {
 }
 
 fn watch(path: &Path, events: Arc<Notify>) -> Option<RecommendedWatcher> {
-    let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
     let on_event = move |event: notify::Result<Event>| {
         let matters = event.is_ok_and(|e| match e.kind {
             // Our own reading is an access too.
@@ -98,8 +96,15 @@ fn watch(path: &Path, events: Arc<Notify>) -> Option<RecommendedWatcher> {
         }
     };
     let mut watcher = notify::recommended_watcher(on_event).ok()?;
-    watcher.watch(folder, RecursiveMode::NonRecursive).ok()?;
-    Some(watcher)
+    let mut above = path.ancestors().skip(1).map(|folder| {
+        if folder.as_os_str().is_empty() {
+            Path::new(".")
+        } else {
+            folder
+        }
+    });
+    let watched = above.any(|folder| watcher.watch(folder, RecursiveMode::NonRecursive).is_ok());
+    watched.then_some(watcher)
 }
 
 async fn read(path: &Path) -> Result<String, String> {

@@ -1,6 +1,7 @@
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
+use std::time::Duration;
 
 use portway_discovery::{FileSpec, Source, SourceSpec, build, parse_file};
 
@@ -96,6 +97,36 @@ async fn a_missing_file_is_an_error_until_it_is_there() {
         said = next(&mut *source).await;
     }
     assert!(said.expect("is good").targets.is_empty());
+}
+
+/// Well before the next slow look, which comes every two seconds.
+#[tokio::test]
+async fn a_file_that_appears_is_noticed_at_once() {
+    for path in ["targets.yaml", "later/deeper/targets.yaml"] {
+        let mut noticed = false;
+        for _ in 0..3 {
+            noticed = noticed || is_noticed_at_once(path).await; // a busy machine may be slow once
+        }
+        assert!(noticed, "{path}");
+    }
+}
+
+async fn is_noticed_at_once(path: &str) -> bool {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join(path);
+    let mut source = watch(&path);
+    next(&mut *source).await.expect_err("is missing");
+    fs::create_dir_all(path.parent().expect("is in a folder")).expect("a temporary folder");
+    fs::write(&path, "[127.0.0.1:81]").expect("a temporary folder");
+    let found = async {
+        loop {
+            if let Ok(set) = source.next().await {
+                return set;
+            }
+        }
+    };
+    let set = tokio::time::timeout(Duration::from_millis(1500), found).await;
+    set.is_ok_and(|set| addresses(&set) == ["127.0.0.1:81"])
 }
 
 #[test]
