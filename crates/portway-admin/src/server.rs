@@ -65,14 +65,22 @@ impl AdminListener {
         bind_unix(path, present).map(AdminListener::Unix)
     }
 
+    /// Its address, if it is no unix socket.
+    #[must_use]
+    pub fn addr(&self) -> Option<SocketAddr> {
+        match self {
+            AdminListener::Tcp(socket) => socket.local_addr().ok(),
+            AdminListener::Unix(_) => None,
+        }
+    }
+
     /// Where it listens, as text.
     #[must_use]
     pub fn describe(&self) -> String {
         match self {
-            AdminListener::Tcp(socket) => {
-                let addr = socket
-                    .local_addr()
-                    .map_or_else(|_| "?".to_owned(), |addr| addr.to_string());
+            AdminListener::Tcp(_) => {
+                let addr = self.addr();
+                let addr = addr.map_or_else(|| "?".to_owned(), |addr| addr.to_string());
                 format!("http://{addr}")
             }
             AdminListener::Unix(socket) => {

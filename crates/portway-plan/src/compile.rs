@@ -21,6 +21,7 @@ use portway_core::diagnostic::nearest;
 use portway_core::{Clock, Diagnostics};
 use portway_filter::FilterKind;
 use portway_route::RouteTable;
+use portway_upstream::leads_to;
 
 use crate::plan::{AdminBind, AdminPlan, Plan, ProcessPlan};
 
@@ -181,14 +182,14 @@ fn refuse_admin_as_listener(document: &Document, admin: &AdminPlan, problems: &m
 
 /// Whether connecting to `target` leads to what listens on `bind`.
 fn reaches(target: &Address, bind: SocketAddr) -> bool {
-    let everywhere = bind.ip().is_unspecified();
-    let local = bind.ip().is_loopback() || everywhere;
-    let same_host = match target.socket_addr().map(|addr| addr.ip().to_canonical()) {
-        None => local && &*target.host == "localhost",
-        Some(ip) if ip.is_unspecified() => local,
-        Some(ip) => ip == bind.ip().to_canonical() || (everywhere && ip.is_loopback()),
-    };
-    same_host && target.port == bind.port()
+    match target.socket_addr() {
+        Some(addr) => leads_to(addr, bind),
+        // What other names mean shows when they are looked up.
+        None => {
+            let local = bind.ip().is_loopback() || bind.ip().is_unspecified();
+            local && &*target.host == "localhost" && target.port == bind.port()
+        }
+    }
 }
 
 /// Ids by name, with the places they come from.

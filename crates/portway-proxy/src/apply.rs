@@ -52,6 +52,8 @@ pub(crate) struct Parts<'a> {
     pub(crate) sinks: &'a LogSinks,
     pub(crate) runtime: &'a Handle,
     pub(crate) workers: usize,
+    /// Where the operators' API listens.
+    pub(crate) operators: Option<SocketAddr>,
 }
 
 /// A snapshot that does not serve yet, with the sockets of its new listeners.
@@ -252,13 +254,16 @@ pub(crate) fn open(changing: &mut Changing, sockets: Vec<(Arc<Door>, Vec<TcpList
     }
 }
 
-/// Ends what `old` had and `new` has not.
-pub(crate) fn leave(new: &Snapshot, old: &Snapshot, deadline: Mono) {
-    for door in &old.listeners {
-        if !new.listeners.iter().any(|n| n.key == door.key) {
-            door.drain.start(deadline);
-            door.close();
-        }
+/// Ends what `old` had and `new` has not; gives the listeners that drain now.
+pub(crate) fn leave(new: &Snapshot, old: &Snapshot, deadline: Mono) -> Vec<Arc<Door>> {
+    for (plan, door) in new.plan.listeners.iter().zip(&new.listeners) {
+        door.connections.set_max(plan.connections_max);
+    }
+    let mut left = old.listeners.clone();
+    left.retain(|door| !new.listeners.iter().any(|n| n.key == door.key));
+    for door in &left {
+        door.drain.start(deadline);
+        door.close();
     }
     let kept: std::collections::HashSet<_> = new.upstreams.iter().map(Arc::as_ptr).collect();
     for live in &old.upstreams {

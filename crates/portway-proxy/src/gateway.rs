@@ -3,6 +3,7 @@
 //! Must hold: a gateway that started serves until it is drained; draining lets what runs finish, up to
 //! the deadline, and then ends every thread it started.
 
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -49,6 +50,8 @@ pub struct GatewayOptions {
     pub inherited: Inherited,
     /// Metrics that others count in too.
     pub registry: Registry,
+    /// Where the operators' API listens, if that is an address: no upstream's target may lead there.
+    pub operators: Option<SocketAddr>,
 }
 
 /// A running gateway.
@@ -59,6 +62,7 @@ pub struct Gateway {
     changing: Mutex<Changing>,
     /// Health checks, discovery; also for the operators' API.
     background: Runtime,
+    operators: Option<SocketAddr>,
     workers: Mutex<Vec<JoinHandle<()>>>,
 }
 
@@ -109,6 +113,7 @@ impl Gateway {
             sinks: &sinks,
             runtime: background.handle(),
             workers,
+            operators: options.operators,
         };
         let first = apply::build(&parts, &mut changing, None, plan)?;
         let shared = Arc::new(Shared {
@@ -134,6 +139,7 @@ impl Gateway {
             shared,
             changing: Mutex::new(changing),
             background,
+            operators: options.operators,
             workers: Mutex::new(threads),
         })
     }
@@ -152,6 +158,7 @@ impl Gateway {
             sinks: &shared.sinks,
             runtime: self.background.handle(),
             workers,
+            operators: self.operators,
         };
         let old = shared.current.load_full();
         let next = apply::build(&parts, &mut changing, Some(&old), plan)?;

@@ -10,7 +10,7 @@ use std::time::Duration;
 use portway_config::{FixedEnv, document};
 use portway_core::Clock;
 use portway_core::clock::ManualClock;
-use portway_plan::Plan;
+use portway_plan::{AdminBind, Plan};
 use portway_proxy::GatewayOptions;
 use portway_telemetry::metrics::{Format, Registry};
 
@@ -56,7 +56,12 @@ impl Gateway {
     pub fn try_start(yaml: &str, clock: Clock) -> Result<Gateway, String> {
         let plan = plan(yaml, &clock)?;
         let registry = Registry::new();
+        let operators = match plan.admin.bind {
+            AdminBind::Tcp(addr) => Some(addr),
+            AdminBind::Unix(_) => None,
+        };
         let options = GatewayOptions {
+            operators,
             clock: Some(clock.clone()),
             registry: registry.clone(),
             ..GatewayOptions::default()

@@ -4,6 +4,7 @@
 //! handle is dropped. Never: waits on the request path, or takes a target away because a source failed.
 
 use std::collections::HashSet;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -13,6 +14,7 @@ use portway_discovery::{Source, SourceError, SourceSpec, TargetSet, build};
 use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
 
+use crate::guard::Guard;
 use crate::health::active;
 use crate::target::Target;
 use crate::upstream::{TargetSet as Targets, Upstream};
@@ -37,24 +39,28 @@ impl Drop for Tasks {
     }
 }
 
-/// Starts what the upstream's spec asks for.
+/// Starts what the upstream's spec asks for. `operators` is where the operators' API of this gateway
+/// listens: no target may lead there.
 #[must_use]
-pub fn spawn(upstream: Arc<Upstream>, clock: Clock, runtime: &Handle) -> Tasks {
+pub fn spawn(
+    upstream: Arc<Upstream>,
+    clock: Clock,
+    runtime: &Handle,
+    operators: Option<SocketAddr>,
+) -> Tasks {
     let mut tasks = Vec::new();
+    let mut guard = Guard::new(operators);
     let mut source = build(&upstream.spec.source);
     if matches!(upstream.spec.source, SourceSpec::Static(_)) {
         // Addresses need no waiting: they are there before anybody picks.
         let _inside = runtime.enter();
         let mut cx = Context::from_waker(Waker::noop());
         if let Poll::Ready(Ok(set)) = source.next().as_mut().poll(&mut cx) {
-            apply(&upstream, &set, &clock);
+            apply(&upstream, &guard.strip(&upstream.spec.name, &set), &clock);
         }
     }
-    tasks.push(
-        runtime
-            .spawn(discover(Arc::clone(&upstream), source, clock.clone()))
-            .abort_handle(),
-    );
+    let discover = discover(Arc::clone(&upstream), source, guard, clock.clone());
+    tasks.push(runtime.spawn(discover).abort_handle());
     if let Some(spec) = upstream.spec.health.clone() {
         tasks.push(
             runtime
@@ -68,13 +74,18 @@ pub fn spawn(upstream: Arc<Upstream>, clock: Clock, runtime: &Handle) -> Tasks {
     Tasks(tasks)
 }
 
-async fn discover(upstream: Arc<Upstream>, mut source: Box<dyn Source>, clock: Clock) {
+async fn discover(
+    upstream: Arc<Upstream>,
+    mut source: Box<dyn Source>,
+    mut guard: Guard,
+    clock: Clock,
+) {
     let mut last: Option<(SourceError, Mono)> = None;
     loop {
         match source.next().await {
             Ok(set) => {
                 last = None;
-                apply(&upstream, &set, &clock);
+                apply(&upstream, &guard.strip(&upstream.spec.name, &set), &clock);
             }
             Err(error) => {
                 let now = clock.now();

@@ -11,6 +11,7 @@ pub mod breaker;
 pub mod connect;
 #[cfg(test)]
 mod fixture;
+mod guard;
 pub mod health;
 pub mod pool;
 pub mod report;
@@ -22,6 +23,7 @@ pub mod worker;
 
 pub use attempt::{Attempt, Tried};
 pub use breaker::{Breaker, BreakerState, Permit};
+pub use guard::leads_to;
 pub use spec::UpstreamSpec;
 pub use target::{Target, Unfit};
 pub use upstream::{TargetSet, Upstream};

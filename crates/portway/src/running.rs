@@ -74,6 +74,7 @@ impl Running {
         let options = GatewayOptions {
             clock: Some(start.clock),
             inherited,
+            operators: admin.addr(),
             ..GatewayOptions::default()
         };
         let gateway = Gateway::start(options, plan).map_err(|e| e.to_string())?;

@@ -142,3 +142,28 @@ fn a_host_name_among_targets_is_looked_up() {
     let gateway = Gateway::start(&CONFIG.yaml_of([(url, 1)]));
     eventually_answer(&gateway, [8, 0]);
 }
+
+/// What the operators' API would answer is what nobody may reach through the gateway.
+#[test]
+fn the_operators_api_never_becomes_a_target() {
+    let (pool, operators) = (letters(1), letters(1));
+    let folder = Folder::new();
+    let path = folder.write("targets.yaml", list(&[&operators[0]]));
+    let source = format!("discover: {{ file: {{ path: \"{}\" }} }}", path.display());
+    let config = Config {
+        more: &format!("admin: {{ bind: \"{}\" }}", operators[0].addr()),
+        ..CONFIG
+    };
+    let gateway = Gateway::start(&config.yaml_from(&source));
+    for _ in 0..5 {
+        RawClient::get(gateway.addr(), "/").expect_status(503);
+    }
+    folder.replace("targets.yaml", list(&[&pool[0], &operators[0]]));
+    eventually_answer(&gateway, [8, 0]);
+    let port = operators[0].addr().port();
+    folder.replace("targets.yaml", format!("[\"localhost:{port}\"]"));
+    eventually("nothing is left", || {
+        RawClient::get(gateway.addr(), "/").status == 503
+    });
+    assert_eq!(operators[0].connection_count(), 0);
+}

@@ -38,7 +38,7 @@ fn addresses_are_there_before_spawn_returns() {
     // Not one thread of the runtime runs: only what `spawn` does itself can be seen.
     let runtime = Builder::new_current_thread().enable_all().build().unwrap();
     let up = Arc::new(Upstream::new(spec(&addrs(3))));
-    let _tasks = spawn(Arc::clone(&up), Clock::system(), runtime.handle());
+    let _tasks = spawn(Arc::clone(&up), Clock::system(), runtime.handle(), None);
     let labels: Vec<_> = up
         .targets()
         .targets
@@ -55,7 +55,7 @@ fn targets_follow_their_source_and_outlive_its_failures() {
     std::fs::write(&path, "- 10.0.0.1:80\n").unwrap();
     let runtime = runtime();
     let up = Arc::new(Upstream::new(file(&path)));
-    let _tasks = spawn(Arc::clone(&up), Clock::system(), runtime.handle());
+    let _tasks = spawn(Arc::clone(&up), Clock::system(), runtime.handle(), None);
     let count = || up.targets().targets.len();
     eventually("one target", || count() == 1);
     std::fs::write(&path, "- [broken\n").unwrap();
@@ -78,7 +78,7 @@ fn an_ejected_target_comes_back_by_itself() {
     }));
     let runtime = runtime();
     let clock = Clock::system();
-    let _tasks = spawn(Arc::clone(&up), clock.clone(), runtime.handle());
+    let _tasks = spawn(Arc::clone(&up), clock.clone(), runtime.handle(), None);
     let target = Arc::clone(&up.targets().targets[0]);
     up.observe(&target, false, clock.now());
     eventually("fit again", || !target.is(Unfit::Ejected));
@@ -88,7 +88,7 @@ fn an_ejected_target_comes_back_by_itself() {
 fn tasks_end_with_their_handle() {
     let runtime = runtime();
     let up = Arc::new(Upstream::new(spec(&addrs(1))));
-    let tasks = spawn(Arc::clone(&up), Clock::system(), runtime.handle());
+    let tasks = spawn(Arc::clone(&up), Clock::system(), runtime.handle(), None);
     drop(tasks);
     eventually("nobody else holds it", || Arc::strong_count(&up) == 1);
 }

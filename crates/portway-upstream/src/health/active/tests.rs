@@ -51,7 +51,12 @@ fn checked(addrs: &[SocketAddr], health: HealthSpec) -> Checked {
         ..spec(addrs)
     };
     let upstream = Arc::new(Upstream::new(spec));
-    let tasks = background::spawn(Arc::clone(&upstream), Clock::system(), runtime.handle());
+    let tasks = background::spawn(
+        Arc::clone(&upstream),
+        Clock::system(),
+        runtime.handle(),
+        None,
+    );
     Checked {
         upstream,
         tasks: Some(tasks),
