@@ -114,7 +114,7 @@ pub struct Connections(Arc<Counted>);
 #[repr(align(128))]
 struct Counted {
     open: AtomicUsize,
-    max: usize,
+    max: AtomicUsize,
     none_open: Notify,
 }
 
@@ -124,7 +124,7 @@ impl Connections {
     pub fn new(max: usize) -> Connections {
         Connections(Arc::new(Counted {
             open: AtomicUsize::new(0),
-            max,
+            max: AtomicUsize::new(max),
             none_open: Notify::new(),
         }))
     }
@@ -134,7 +134,7 @@ impl Connections {
     pub fn open(&self) -> Option<Open> {
         let guard = Open(Arc::clone(&self.0));
         // Exact: a loser gives its place back by dropping the guard.
-        (self.0.open.fetch_add(1, Ordering::AcqRel) < self.0.max).then_some(guard)
+        (self.0.open.fetch_add(1, Ordering::AcqRel) < self.max()).then_some(guard)
     }
 
     /// Open now.
@@ -146,7 +146,12 @@ impl Connections {
     /// Allowed at once.
     #[must_use]
     pub fn max(&self) -> usize {
-        self.0.max
+        self.0.max.load(Ordering::Relaxed)
+    }
+
+    /// Changes what is allowed; those that are open stay.
+    pub fn set_max(&self, max: usize) {
+        self.0.max.store(max, Ordering::Relaxed);
     }
 
     /// Waits until none is open.

@@ -130,16 +130,7 @@ fn listeners(
     let mut doors = Vec::new();
     let mut sockets = Vec::new();
     for plan in plans {
-        let kept = old.and_then(|old| {
-            let at = old
-                .plan
-                .listeners
-                .iter()
-                .position(|o| o.bind == plan.bind)?;
-            let same_limit = old.plan.listeners[at].connections_max == plan.connections_max;
-            Some(&old.listeners[at]).filter(|_| same_limit || plan.bind.port() == 0)
-        });
-        if let Some(door) = kept {
+        if let Some(door) = old.and_then(|old| find_door(old, plan)) {
             doors.push(Arc::clone(door));
             continue;
         }
@@ -156,7 +147,16 @@ fn listeners(
     Ok((doors, sockets))
 }
 
-/// The sockets of a predecessor process, of a listener whose settings changed, or new ones.
+/// The open listener that this one goes on with. An address says which, except for those on a port that
+/// the system chose: there may be several, so their names tell them apart.
+fn find_door<'o>(old: &'o Snapshot, plan: &ListenerPlan) -> Option<&'o Arc<Door>> {
+    let named = |other: &ListenerPlan| plan.bind.port() != 0 || other.name == plan.name;
+    let mut known = old.plan.listeners.iter().zip(&old.listeners);
+    let found = known.find(|(other, _)| other.bind == plan.bind && named(other));
+    found.map(|(_, door)| door)
+}
+
+/// The sockets of a predecessor process, of a listener that has the address now, or new ones.
 fn bind(
     parts: &Parts<'_>,
     changing: &mut Changing,
@@ -194,8 +194,12 @@ fn upstreams(
                 if let Some(before) = before {
                     upstream.inherit(&before.upstream);
                 }
-                let tasks =
-                    background::spawn(Arc::clone(&upstream), parts.clock.clone(), parts.runtime);
+                let tasks = background::spawn(
+                    Arc::clone(&upstream),
+                    parts.clock.clone(),
+                    parts.runtime,
+                    parts.operators,
+                );
                 Arc::new(LiveUpstream {
                     upstream,
                     retired: AtomicBool::new(false),
@@ -254,16 +258,16 @@ pub(crate) fn open(changing: &mut Changing, sockets: Vec<(Arc<Door>, Vec<TcpList
     }
 }
 
-/// Ends what `old` had and `new` has not; gives the listeners that drain now.
-pub(crate) fn leave(new: &Snapshot, old: &Snapshot, deadline: Mono) -> Vec<Arc<Door>> {
+/// Ends what `old` had and `new` has not.
+pub(crate) fn leave(new: &Snapshot, old: &Snapshot, deadline: Mono) {
     for (plan, door) in new.plan.listeners.iter().zip(&new.listeners) {
         door.connections.set_max(plan.connections_max);
     }
-    let mut left = old.listeners.clone();
-    left.retain(|door| !new.listeners.iter().any(|n| n.key == door.key));
-    for door in &left {
-        door.drain.start(deadline);
-        door.close();
+    for door in &old.listeners {
+        if !new.listeners.iter().any(|n| n.key == door.key) {
+            door.drain.start(deadline);
+            door.close();
+        }
     }
     let kept: std::collections::HashSet<_> = new.upstreams.iter().map(Arc::as_ptr).collect();
     for live in &old.upstreams {

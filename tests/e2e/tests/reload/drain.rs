@@ -105,3 +105,47 @@ fn the_deadline_of_a_drain_cuts_what_still_runs() {
     busy.expect_closed();
     gate.open();
 }
+
+#[test]
+fn listeners_on_ports_that_the_system_chose_keep_their_own() {
+    let pool = letters(1);
+    let one = Config::PLAIN.yaml(&pool);
+    let two = one.replace(
+        "} ]\nupstreams",
+        "}, { name: second, bind: \"127.0.0.1:0\" } ]\nupstreams",
+    );
+    let gateway = Gateway::start(&two);
+    let addrs = || [gateway.addr_of("public"), gateway.addr_of("second")];
+    let before = addrs();
+    let second = RawClient::connect(before[1]);
+    gateway.reload(&format!("{two}# again\n")).unwrap();
+    assert_eq!(addrs(), before);
+    for addr in before {
+        assert_eq!(who(&mut RawClient::connect(addr), &get("/")), "a");
+    }
+    gateway.reload(&one).unwrap();
+    eventually("the other one is closed", || refuses(before[1]));
+    drop(second);
+    assert_eq!(who(&mut RawClient::connect(before[0]), &get("/")), "a");
+}
+
+#[test]
+fn another_limit_of_connections_closes_none() {
+    let pool = letters(1);
+    let port = ports::reserve();
+    let yaml = |max: usize| {
+        let second = format!(
+            "}}, {{ name: second, bind: \"{}\", max_connections: {max} }} ]\nupstreams",
+            port.addr()
+        );
+        Config::PLAIN.yaml(&pool).replace("} ]\nupstreams", &second)
+    };
+    let gateway = Gateway::start(&yaml(1));
+    let mut first = RawClient::connect(port.addr());
+    assert_eq!(who(&mut first, &get("/")), "a");
+    RawClient::connect(port.addr()).expect_closed();
+    gateway.reload(&yaml(2)).unwrap();
+    let mut second = RawClient::connect(port.addr());
+    assert_eq!(who(&mut second, &get("/")), "a");
+    assert_eq!(who(&mut first, &get("/")), "a", "the same connection");
+}
