@@ -6,7 +6,7 @@
 //! ([`crate::Wheel::wake_all`]), and each ends itself when it may.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use portway_core::Mono;
 use tokio::sync::{Notify, watch};
@@ -113,9 +113,22 @@ pub struct Connections(Arc<Counted>);
 /// On its own cache lines: every worker writes it, though only once per connection.
 #[repr(align(128))]
 struct Counted {
-    open: AtomicUsize,
+    /// Open ones, and in the high half the ones among them that have had their last reply: read at
+    /// once, or a connection that closes could hide another.
+    open: AtomicU64,
     max: AtomicUsize,
     none_open: Notify,
+}
+
+const ONE_OPEN: u64 = 1;
+const ONE_LINGERING: u64 = 1 << 32;
+
+fn open_of(counts: u64) -> usize {
+    (counts % ONE_LINGERING) as usize
+}
+
+fn waited_for(counts: u64) -> usize {
+    open_of(counts).saturating_sub((counts / ONE_LINGERING) as usize)
 }
 
 impl Connections {
@@ -123,7 +136,7 @@ impl Connections {
     #[must_use]
     pub fn new(max: usize) -> Connections {
         Connections(Arc::new(Counted {
-            open: AtomicUsize::new(0),
+            open: AtomicU64::new(0),
             max: AtomicUsize::new(max),
             none_open: Notify::new(),
         }))
@@ -134,13 +147,25 @@ impl Connections {
     pub fn open(&self) -> Option<Open> {
         let guard = Open(Arc::clone(&self.0));
         // Exact: a loser gives its place back by dropping the guard.
-        (self.0.open.fetch_add(1, Ordering::AcqRel) < self.max()).then_some(guard)
+        let before = self.0.open.fetch_add(ONE_OPEN, Ordering::AcqRel);
+        (open_of(before) < self.max()).then_some(guard)
     }
 
-    /// Open now.
+    /// One of those that are open has had its last reply: until the guard is dropped it still counts
+    /// towards the limit, but nothing needs to wait for it.
+    #[must_use]
+    pub fn linger(&self) -> Lingering {
+        self.0.open.fetch_add(ONE_LINGERING, Ordering::AcqRel);
+        if self.count() == 0 {
+            self.0.none_open.notify_waiters();
+        }
+        Lingering(Arc::clone(&self.0))
+    }
+
+    /// Open now, without those that have had their last reply.
     #[must_use]
     pub fn count(&self) -> usize {
-        self.0.open.load(Ordering::Acquire)
+        waited_for(self.0.open.load(Ordering::Acquire))
     }
 
     /// Allowed at once.
@@ -173,9 +198,19 @@ pub struct Open(Arc<Counted>);
 
 impl Drop for Open {
     fn drop(&mut self) {
-        if self.0.open.fetch_sub(1, Ordering::AcqRel) == 1 {
+        let before = self.0.open.fetch_sub(ONE_OPEN, Ordering::AcqRel);
+        if waited_for(before - ONE_OPEN) == 0 {
             self.0.none_open.notify_waiters();
         }
+    }
+}
+
+/// A connection whose last reply is out, and which is kept only until its client has read it.
+pub struct Lingering(Arc<Counted>);
+
+impl Drop for Lingering {
+    fn drop(&mut self) {
+        self.0.open.fetch_sub(ONE_LINGERING, Ordering::AcqRel);
     }
 }
 
@@ -231,6 +266,20 @@ mod tests {
         assert!(connections.open().is_none());
         assert_eq!(connections.count(), 2);
         drop(first);
+        assert!(connections.open().is_some());
+    }
+
+    #[test]
+    fn a_lingering_connection_takes_a_place_but_is_not_waited_for() {
+        let connections = Connections::new(1);
+        let open = connections.open().unwrap();
+        let lingering = connections.linger();
+        assert_eq!(connections.count(), 0);
+        assert!(connections.open().is_none(), "the place is taken");
+        drop(lingering);
+        drop(open);
+        assert_eq!(connections.count(), 0);
+        connections.set_max(2);
         assert!(connections.open().is_some());
     }
 

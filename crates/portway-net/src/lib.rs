@@ -9,7 +9,7 @@ pub mod listen;
 pub mod stream;
 pub mod timer;
 
-pub use drain::{Connections, Drain, DrainState, Open};
+pub use drain::{Connections, Drain, DrainState, Lingering, Open};
 pub use handover::{Inherited, Successor, spawn_successor};
 pub use listen::{Acceptor, BindError, ListenOptions};
 pub use timer::{Expired, Timer, Wheel, with_deadline};

@@ -368,6 +368,7 @@ impl Session {
     }
 
     async fn linger(&self) {
+        let _lingering = self.door.connections.linger();
         let deadline = self.worker.wheel.now() + LINGER;
         let mut left = LINGER_BYTES_MAX;
         let mut closed = false;

@@ -106,6 +106,19 @@ fn the_deadline_of_a_drain_cuts_what_still_runs() {
     gate.open();
 }
 
+/// The client has its last reply and keeps its side open: nothing is left to wait for.
+#[test]
+fn a_drain_does_not_wait_for_clients_that_have_had_their_last_reply() {
+    let pool = letters(1);
+    // Time stands still: the connection is not closed because it lingered for long enough.
+    let (gateway, _hand) = Gateway::with_manual_clock(&Config::PLAIN.yaml(&pool));
+    let mut client = RawClient::connect(gateway.addr());
+    client.send(get("/").replace("\r\n\r\n", "\r\nConnection: close\r\n\r\n"));
+    client.reply().expect_status(200);
+    eventually("nothing is waited for", || gateway.open_connections() == 0);
+    client.half_close().expect_closed();
+}
+
 #[test]
 fn listeners_on_ports_that_the_system_chose_keep_their_own() {
     let pool = letters(1);
