@@ -6,7 +6,7 @@
 //! ([`crate::Wheel::wake_all`]), and each ends itself when it may.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
 
 use portway_core::Mono;
 use tokio::sync::{Notify, watch};
@@ -30,10 +30,13 @@ pub enum DrainState {
 pub struct Drain(Arc<Shared>);
 
 struct Shared {
-    /// Not running any more. Set before the state is sent.
-    ending: AtomicBool,
+    /// How far it has come, as a number. Set before the state is sent.
+    reached: AtomicU8,
     state: watch::Sender<DrainState>,
 }
+
+const ENDING: u8 = 1;
+const STOPPED: u8 = 2;
 
 impl Default for Drain {
     fn default() -> Self {
@@ -46,7 +49,7 @@ impl Drain {
     #[must_use]
     pub fn new() -> Drain {
         Drain(Arc::new(Shared {
-            ending: AtomicBool::new(false),
+            reached: AtomicU8::new(0),
             state: watch::Sender::new(DrainState::Running),
         }))
     }
@@ -55,7 +58,14 @@ impl Drain {
     #[must_use]
     #[inline]
     pub fn is_ending(&self) -> bool {
-        self.0.ending.load(Ordering::Relaxed)
+        self.0.reached.load(Ordering::Relaxed) >= ENDING
+    }
+
+    /// Stopped: what still runs ends now.
+    #[must_use]
+    #[inline]
+    pub fn is_stopped(&self) -> bool {
+        self.0.reached.load(Ordering::Relaxed) == STOPPED
     }
 
     /// The state now; takes a lock, so not once per request.
@@ -67,7 +77,7 @@ impl Drain {
     /// Begins the drain. A second call may only bring the deadline nearer; after [`Drain::stop`]
     /// it changes nothing.
     pub fn start(&self, deadline: Mono) {
-        self.0.ending.store(true, Ordering::Relaxed);
+        self.0.reached.fetch_max(ENDING, Ordering::Relaxed);
         self.0.state.send_if_modified(|state| {
             let nearer = match *state {
                 DrainState::Running => true,
@@ -83,7 +93,7 @@ impl Drain {
 
     /// Cuts what still runs.
     pub fn stop(&self) {
-        self.0.ending.store(true, Ordering::Relaxed);
+        self.0.reached.store(STOPPED, Ordering::Relaxed);
         self.0.state.send_if_modified(|state| {
             std::mem::replace(state, DrainState::Stop) != DrainState::Stop
         });
@@ -230,10 +240,11 @@ mod tests {
         assert!(!drain.is_ending());
         drain.start(SOON);
         drain.start(LATE);
-        assert!(drain.is_ending());
+        assert!(drain.is_ending() && !drain.is_stopped());
         assert_eq!(drain.state(), DrainState::Draining { deadline: SOON });
         drain.stop();
         drain.start(SOON);
+        assert!(drain.is_ending() && drain.is_stopped());
         assert_eq!(drain.state(), DrainState::Stop);
     }
 

@@ -1,13 +1,14 @@
 //! Accepting connections: the first hop.
 //!
 //! Must hold: a listener over its connection limit closes what is over it at once and counts it, and
-//! keeps accepting; a listener that ends stops accepting before its connections are told.
+//! keeps accepting; a listener that ends stops accepting before its connections are told, and what of
+//! them is left at the deadline is cut.
 
 use std::net::{SocketAddr, TcpListener};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use portway_net::Acceptor;
+use portway_net::{Acceptor, DrainState};
 use tokio::net::TcpStream;
 
 use crate::http1;
@@ -36,7 +37,18 @@ pub async fn accept(worker: Rc<Worker>, door: Arc<Door>, socket: TcpListener) {
     while let Some(accepted) = acceptor.try_accept() {
         serve(&worker, &door, &counter, accepted);
     }
+    drop(acceptor);
     worker.wheel.wake_all(); // idle connections of this listener end now
+    // The process as a whole has its own deadline.
+    if let DrainState::Draining { deadline } = door.drain.state() {
+        worker.wheel.timer().sleep(deadline).await;
+        let left = door.connections.count();
+        if left > 0 && !door.drain.is_stopped() {
+            tracing::warn!(listener = %door.name, connections = left, "cut at the end of the drain");
+        }
+        door.drain.stop();
+        worker.wheel.wake_all();
+    }
 }
 
 fn serve(
@@ -51,7 +63,9 @@ fn serve(
     let counted = counter.connection_opened();
     let (worker, door) = (Rc::clone(worker), Arc::clone(door));
     tokio::task::spawn_local(async move {
-        http1::serve(worker, door, stream, peer).await;
+        worker.connections.update(|n| n + 1);
+        http1::serve(Rc::clone(&worker), door, stream, peer).await;
+        worker.connections.update(|n| n - 1);
         drop((open, counted));
     });
 }

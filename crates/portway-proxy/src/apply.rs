@@ -258,16 +258,16 @@ pub(crate) fn open(changing: &mut Changing, sockets: Vec<(Arc<Door>, Vec<TcpList
     }
 }
 
-/// Ends what `old` had and `new` has not.
-pub(crate) fn leave(new: &Snapshot, old: &Snapshot, deadline: Mono) {
+/// Ends what `old` had and `new` has not; gives the listeners that drain now.
+pub(crate) fn leave(new: &Snapshot, old: &Snapshot, deadline: Mono) -> Vec<Arc<Door>> {
     for (plan, door) in new.plan.listeners.iter().zip(&new.listeners) {
         door.connections.set_max(plan.connections_max);
     }
-    for door in &old.listeners {
-        if !new.listeners.iter().any(|n| n.key == door.key) {
-            door.drain.start(deadline);
-            door.close();
-        }
+    let mut left = old.listeners.clone();
+    left.retain(|door| !new.listeners.iter().any(|n| n.key == door.key));
+    for door in &left {
+        door.drain.start(deadline);
+        door.close();
     }
     let kept: std::collections::HashSet<_> = new.upstreams.iter().map(Arc::as_ptr).collect();
     for live in &old.upstreams {
@@ -275,6 +275,7 @@ pub(crate) fn leave(new: &Snapshot, old: &Snapshot, deadline: Mono) {
             live.retire();
         }
     }
+    left
 }
 
 /// Tells the workers, and frees old snapshots that no exchange uses any more.

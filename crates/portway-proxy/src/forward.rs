@@ -27,15 +27,18 @@ use crate::worker::Worker;
 
 /// An exchange's share of its target, held until the reply has been sent.
 pub struct Lease {
-    picked: Picked,
+    _loaded: Loaded,
     _requests: Option<Held>,
     /// The exchange with the upstream must be over by then.
     pub deadline: Mono,
 }
 
-impl Drop for Lease {
+/// A picked target, which has one exchange more under way while this is held.
+struct Loaded(Picked);
+
+impl Drop for Loaded {
     fn drop(&mut self) {
-        self.picked.target().load.end();
+        self.0.target().load.end();
     }
 }
 
@@ -108,10 +111,10 @@ impl Forwarding<'_> {
         exchange.notes.upstream_ns = now.since(self.started).as_nanos() as u64;
         self.judge(breakers, &tried, now);
         match tried {
-            Ok((mut reply, picked)) => {
-                self.stick(exchange, &mut reply, picked.target());
+            Ok((mut reply, loaded)) => {
+                self.stick(exchange, &mut reply, loaded.0.target());
                 let lease = Lease {
-                    picked,
+                    _loaded: loaded,
                     _requests: requests,
                     deadline: self.deadline,
                 };
@@ -160,7 +163,7 @@ impl Forwarding<'_> {
     fn judge(
         &self,
         breakers: [Option<Permit<'_>>; 2],
-        tried: &Result<(Reply, Picked), ProxyError>,
+        tried: &Result<(Reply, Loaded), ProxyError>,
         now: Mono,
     ) {
         let ok = match tried {
@@ -181,7 +184,7 @@ impl Forwarding<'_> {
             .for_each(|permit| permit.record(ok, now));
     }
 
-    async fn try_targets(&self, exchange: &mut Exchange) -> Result<(Reply, Picked), ProxyError> {
+    async fn try_targets(&self, exchange: &mut Exchange) -> Result<(Reply, Loaded), ProxyError> {
         let balance = &self.upstream.shared.spec.balance;
         let hash = place(&balance.hash_on, balance.policy, exchange);
         let sticky = balance
@@ -200,10 +203,10 @@ impl Forwarding<'_> {
         };
         let mut tried: Vec<u32> = Vec::new();
         loop {
-            let picked = self.pick(hash, sticky, &tried)?;
-            exchange.notes.target = Some(Rc::clone(picked.label()));
+            let loaded = self.pick(hash, sticky, &tried)?;
+            exchange.notes.target = Some(Rc::clone(loaded.0.label()));
             let kept = self.kept_bytes(mirror.is_some());
-            let attempted = self.attempt(&picked, exchange, unsent, kept).await;
+            let attempted = self.attempt(&loaded.0, exchange, unsent, kept).await;
             let retries = exchange.notes.retries;
             let again = budget.filter(|(policy, budget)| {
                 retries < policy.retries_max
@@ -218,19 +221,12 @@ impl Forwarding<'_> {
                     if let (Some(mirror), Some(sent)) = (mirror, sent) {
                         mirror::send(self.worker, self.snapshot, mirror, exchange, sent);
                     }
-                    return match attempted.outcome {
-                        Ok(reply) => Ok((reply, picked)),
-                        Err(error) => {
-                            picked.target().load.end();
-                            Err(error)
-                        }
-                    };
+                    return attempted.outcome.map(|reply| (reply, loaded));
                 }
             };
-            picked.target().load.end();
-            drop(attempted.outcome);
+            tried.push(loaded.0.index);
+            drop((attempted.outcome, loaded));
             unsent = again;
-            tried.push(picked.index);
             let wait = pause(policy, retries, self.worker.random.borrow_mut().f64());
             if !wait.is_zero() {
                 self.timer
@@ -261,7 +257,7 @@ impl Forwarding<'_> {
         hash: Option<u64>,
         sticky: Option<u64>,
         tried: &[u32],
-    ) -> Result<Picked, ProxyError> {
+    ) -> Result<Loaded, ProxyError> {
         let picked = self
             .upstream
             .pick(hash, sticky, tried, self.worker.wheel.now());
@@ -273,7 +269,7 @@ impl Forwarding<'_> {
             )
         })?;
         picked.target().load.begin();
-        Ok(picked)
+        Ok(Loaded(picked))
     }
 
     async fn attempt(

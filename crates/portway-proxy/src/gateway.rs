@@ -5,7 +5,7 @@
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ use tokio::sync::mpsc;
 
 use crate::apply::{self, ApplyError};
 use crate::local::Shown;
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Door, Snapshot};
 use crate::worker::{self, Command};
 
 /// What all workers share.
@@ -63,6 +63,8 @@ pub struct Gateway {
     /// Health checks, discovery; also for the operators' API.
     background: Runtime,
     operators: Option<SocketAddr>,
+    /// Listeners that no config has any more, as long as they have connections.
+    leaving: Mutex<Vec<Weak<Door>>>,
     workers: Mutex<Vec<JoinHandle<()>>>,
 }
 
@@ -140,6 +142,7 @@ impl Gateway {
             changing: Mutex::new(changing),
             background,
             operators: options.operators,
+            leaving: Mutex::default(),
             workers: Mutex::new(threads),
         })
     }
@@ -168,11 +171,15 @@ impl Gateway {
         shared.registry.set_config_generation(generation);
         let took = shared.clock.now().since(started);
         apply::open(&mut changing, next.sockets);
-        apply::leave(
+        let left = apply::leave(
             &shared.current.load_full(),
             &old,
             shared.clock.now() + old.plan.process.drain_timeout,
         );
+        let mut leaving = lock(&self.leaving);
+        leaving.retain(|door| door.strong_count() > 0);
+        leaving.extend(left.iter().map(Arc::downgrade));
+        drop(leaving);
         apply::refresh(&mut changing, old);
         Ok(Applied { generation, took })
     }
@@ -198,14 +205,17 @@ impl Gateway {
         self.background.handle()
     }
 
-    /// Client connections open now, over all listeners.
+    /// Client connections open now, over all listeners, those that drain too; without those that have
+    /// had their last reply.
     #[must_use]
     pub fn open_connections(&self) -> usize {
-        self.snapshot()
-            .listeners
+        let leaving: Vec<_> = lock(&self.leaving)
             .iter()
-            .map(|door| door.connections.count())
-            .sum()
+            .filter_map(Weak::upgrade)
+            .collect();
+        let snapshot = self.snapshot();
+        let doors = snapshot.listeners.iter().chain(&leaving);
+        doors.map(|door| door.connections.count()).sum()
     }
 
     /// Stops accepting and lets what runs finish, for so long at most.
@@ -239,8 +249,7 @@ impl Gateway {
     /// Ends every thread, whatever still runs, and writes the log out. Blocks.
     pub fn stop(&self) {
         self.shared.drain.stop();
-        let threads =
-            std::mem::take(&mut *self.workers.lock().unwrap_or_else(PoisonError::into_inner));
+        let threads = std::mem::take(&mut *lock(&self.workers));
         for thread in threads {
             if thread.join().is_err() {
                 tracing::error!("a worker ended by a panic");
@@ -252,8 +261,13 @@ impl Gateway {
     }
 
     pub(crate) fn changing(&self) -> MutexGuard<'_, Changing> {
-        self.changing.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.changing)
     }
+}
+
+/// What is locked here is whole after every statement, so a panic elsewhere does not spoil it.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn start_worker(

@@ -4,8 +4,10 @@
 //! request is not used for another (CVE-2025-4366); every wait has a deadline; what cannot be completed
 //! is cut, never ended as if it were whole.
 
+use std::cell::Cell;
 use std::future::poll_fn;
 use std::net::{IpAddr, SocketAddr};
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
@@ -39,6 +41,8 @@ struct Session {
     conn: Conn,
     timer: Timer,
     peer: SocketAddr,
+    /// The status to log if the exchange ends here and now; 0 when there is none, or it was finished.
+    status: Cell<u16>,
 }
 
 /// What becomes of the connection after an exchange.
@@ -63,6 +67,7 @@ pub async fn serve(worker: Rc<Worker>, door: Arc<Door>, stream: TcpStream, peer:
         conn,
         timer,
         peer,
+        status: Cell::new(0),
     };
     let mut first = true;
     loop {
@@ -81,16 +86,28 @@ pub async fn serve(worker: Rc<Worker>, door: Arc<Door>, stream: TcpStream, peer:
             break;
         }
         first = false;
+        let snapshot = session.worker.snapshot();
         let mut exchange = session.worker.take_exchange();
-        let next = session.exchange(&mut exchange).await;
+        let next = {
+            let mut running = pin!(session.exchange(&snapshot, &mut exchange));
+            poll_fn(|cx| match session.is_cut() {
+                true => Poll::Ready(None),
+                false => running.as_mut().poll(cx).map(Some),
+            })
+            .await
+        };
+        if next.is_none() {
+            session.cut(&snapshot, &mut exchange);
+        }
         session.worker.give_exchange(exchange);
+        drop(snapshot);
         match next {
-            Next::Go => session.conn.rest(),
-            Next::Linger => {
+            Some(Next::Go) => session.conn.rest(),
+            Some(Next::Linger) => {
                 session.linger().await;
                 break;
             }
-            Next::Close => break,
+            Some(Next::Close) | None => break,
         }
     }
 }
@@ -98,6 +115,28 @@ pub async fn serve(worker: Rc<Worker>, door: Arc<Door>, stream: TcpStream, peer:
 impl Session {
     fn is_ending(&self) -> bool {
         self.worker.is_ending() || self.door.drain.is_ending()
+    }
+
+    /// Whether the deadline of the drain has passed.
+    fn is_cut(&self) -> bool {
+        self.door.drain.is_stopped() || self.worker.shared.drain.is_stopped()
+    }
+
+    /// Ends an exchange for which there is no time left.
+    fn cut(&self, snapshot: &Rc<WorkerSnapshot>, exchange: &mut Exchange) {
+        let status = self.status.get();
+        if status != 0 {
+            let error = ProxyError::new(Code::Overloaded, "cut at the end of the drain");
+            note(exchange, &error);
+            exchange.notes.bytes_in = self.conn.body_bytes();
+            self.finish(snapshot, exchange, status);
+            self.conn.abort();
+        }
+    }
+
+    fn finish(&self, snapshot: &WorkerSnapshot, exchange: &Exchange, status: u16) {
+        self.status.set(0);
+        finish(&self.worker, snapshot, exchange, status);
     }
 
     /// Whether a request has begun to arrive. False when the client closed, was idle too long, or
@@ -109,7 +148,7 @@ impl Session {
                 return Poll::Ready(true);
             }
             // A fresh connection may have been accepted on the promise to be served.
-            if self.is_ending() && !first {
+            if (self.is_ending() && !first) || self.is_cut() {
                 return Poll::Ready(false);
             }
             self.timer.poll(cx, deadline).map(|()| false)
@@ -117,9 +156,8 @@ impl Session {
         .await
     }
 
-    async fn exchange(&self, exchange: &mut Exchange) -> Next {
+    async fn exchange(&self, snapshot: &Rc<WorkerSnapshot>, exchange: &mut Exchange) -> Next {
         let worker = &self.worker;
-        let snapshot = worker.snapshot();
         let Some(id) = snapshot.find_listener(self.door.key) else {
             return Next::Close;
         };
@@ -132,15 +170,15 @@ impl Session {
         let head = match self.read_head(exchange, listener).await {
             Ok(Some(head)) => head,
             Ok(None) => return Next::Close,
-            Err(error) => return self.refuse(&snapshot, listener, exchange, error).await,
+            Err(error) => return self.refuse(snapshot, listener, exchange, error).await,
         };
         let _active = worker.shard.request_started();
         self.accept_head(exchange, listener, &head);
         let handled = match too_large(exchange, &head) {
             Some(error) => exchange.problem(error).into(),
-            None => handle(worker, &snapshot, &self.timer, exchange).await,
+            None => handle(worker, snapshot, &self.timer, exchange).await,
         };
-        self.answer(&snapshot, listener, exchange, handled, head.persistent)
+        self.answer(snapshot, listener, exchange, handled, head.persistent)
             .await
     }
 
@@ -180,6 +218,7 @@ impl Session {
     }
 
     fn accept_head(&self, exchange: &mut Exchange, listener: &ListenerPlan, head: &RequestHead) {
+        self.status.set(Code::ClientGone.status());
         exchange.protocol = match exchange.request.version {
             Version::HTTP_10 => Protocol::Http10,
             _ => Protocol::Http11,
@@ -209,7 +248,7 @@ impl Session {
         let silent = error.kind == Code::ClientGone;
         let mut reply = exchange.problem(error);
         if silent {
-            finish(&self.worker, snapshot, exchange, Code::ClientGone.status());
+            self.finish(snapshot, exchange, Code::ClientGone.status());
             return Next::Close;
         }
         snapshot
@@ -231,7 +270,7 @@ impl Session {
     ) -> Next {
         let Handled { mut reply, lease } = handled;
         if exchange.notes.code == Some(Code::ClientGone) {
-            finish(&self.worker, snapshot, exchange, Code::ClientGone.status());
+            self.finish(snapshot, exchange, Code::ClientGone.status());
             return Next::Close;
         }
         let framing = reply_framing(&reply, &exchange.request.method, exchange.protocol);
@@ -258,6 +297,7 @@ impl Session {
         });
         let deadline = lease.as_ref().map_or(Mono::NEVER, |lease| lease.deadline);
         let status = reply.status.as_u16();
+        self.status.set(status);
         let mut writer = ReplyWriter::new(framing);
         let written = self
             .write(&mut writer, &mut reply.body, listener, deadline)
@@ -267,7 +307,7 @@ impl Session {
         if let Err(error) = &written {
             note(exchange, error);
         }
-        finish(&self.worker, snapshot, exchange, status);
+        self.finish(snapshot, exchange, status);
         reply.headers.clear();
         exchange.spare_headers = std::mem::take(&mut reply.headers);
         drop((reply, lease));
@@ -373,6 +413,9 @@ impl Session {
         let mut left = LINGER_BYTES_MAX;
         let mut closed = false;
         poll_fn(|cx| {
+            if self.worker.shared.drain.is_stopped() {
+                return Poll::Ready(()); // the process ends, and nothing waits for this
+            }
             if !closed {
                 match self.conn.poll_shutdown(cx) {
                     Poll::Ready(Ok(())) => closed = true,

@@ -51,6 +51,8 @@ pub struct Worker {
     pub random: RefCell<fastrand::Rng>,
     /// Mirrored requests on their way.
     pub mirrors: Cell<usize>,
+    /// Client connections of this worker.
+    pub connections: Cell<usize>,
     snapshot: RefCell<Rc<WorkerSnapshot>>,
     generation: Cell<u64>,
     upstreams: RefCell<HashMap<usize, Adopted>>,
@@ -69,6 +71,8 @@ type Adopted = (Arc<LiveUpstream>, Rc<WorkerUpstream>);
 const SPARE_MAX: usize = 256;
 /// Every so many ticks: log buffers go out, the wall clock is read again.
 const TICKS_PER_FLUSH: u32 = 10;
+/// Connections that are told to end do so at once, but for those that wait for something else.
+const CUT_WITHIN: Duration = Duration::from_millis(50);
 /// Every so many ticks: idle connections are looked over.
 const TICKS_PER_REAP: u32 = 100;
 
@@ -87,6 +91,7 @@ impl Worker {
             date: RefCell::new(DateCache::new(0)),
             random: RefCell::new(fastrand::Rng::new()),
             mirrors: Cell::new(0),
+            connections: Cell::new(0),
             generation: Cell::new(current.generation),
             snapshot: RefCell::new(Rc::new(WorkerSnapshot::new(current))),
             upstreams: RefCell::default(),
@@ -216,8 +221,20 @@ pub async fn run(index: usize, shared: Arc<Shared>, mut commands: mpsc::Receiver
         () = wake_when_ending(&worker, &shared.drain) => {}
         () = shared.drain.stopped() => {}
     }
+    end_connections(&worker).await;
     ticking.abort();
     worker.log.borrow_mut().flush();
+}
+
+/// Lets connections cut what they have under way, so that it is counted and logged.
+async fn end_connections(worker: &Worker) {
+    worker.wheel.wake_all();
+    let ended = async {
+        while worker.connections.get() > 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    let _ = tokio::time::timeout(CUT_WITHIN, ended).await;
 }
 
 /// Connections that wait for a request find out that there will be none.

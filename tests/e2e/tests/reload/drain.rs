@@ -106,6 +106,38 @@ fn the_deadline_of_a_drain_cuts_what_still_runs() {
     gate.open();
 }
 
+#[test]
+fn the_deadline_of_a_removed_listener_cuts_what_still_runs() {
+    let gate = Gate::default();
+    let pool = holding(&gate);
+    let port = ports::reserve();
+    let one = Config::PLAIN.yaml(&pool);
+    let one = one.replace("workers: 1", "workers: 1, drain_timeout: 5s");
+    let (gateway, hand) = Gateway::with_manual_clock(&with_second(&one, port.addr()));
+    advance(&gateway, &hand, Duration::from_secs(1));
+    let mut busy = RawClient::connect(port.addr());
+    busy.send(get("/hold"));
+    pool[0].wait("it is under way", |seen| seen.request_count == 1);
+    let mut silent = RawClient::connect(port.addr());
+    let mut stays = RawClient::connect(gateway.addr_of("public"));
+    stays.send(get("/hold"));
+    pool[0].wait("they are under way", |seen| seen.request_count == 2);
+
+    gateway.reload(&one).unwrap();
+    busy.expect_silence(Duration::from_millis(50));
+    assert!(gateway.open_connections() >= 3, "a drain waits for all");
+    advance(&gateway, &hand, Duration::from_secs(6));
+    busy.expect_closed();
+    silent.expect_closed();
+    // It is counted (and logged) like any other.
+    let cut = "portway_request_errors_total{route=\"all\",code=\"overloaded\"}";
+    eventually("it is counted", || {
+        crate::resilience::metric(&gateway, cut) == 1.0
+    });
+    gate.open();
+    assert_eq!(stays.reply().expect_status(200).text(), "a");
+}
+
 /// The client has its last reply and keeps its side open: nothing is left to wait for.
 #[test]
 fn a_drain_does_not_wait_for_clients_that_have_had_their_last_reply() {
