@@ -51,6 +51,8 @@ pub struct ClientSide {
     pub local_port: u16,
     /// Whether the client's side is encrypted.
     pub secure: bool,
+    /// What targets are told about the client, as lines of a head, where that was written before.
+    pub told: Option<Rc<[u8]>>,
 }
 
 impl ClientSide {
@@ -256,6 +258,7 @@ impl Exchange {
                 listener: ListenerId(0),
                 local_port: 0,
                 secure: false,
+                told: None,
             },
             protocol: Protocol::Http11,
             request_id: RequestId::NONE,

@@ -229,6 +229,7 @@ impl Session {
                 client_ip(&exchange.request.headers, self.peer.ip(), &listener.trusted);
             exchange.client.ip = ip;
         }
+        self.conn.remember_told(exchange);
         exchange.downstream = Downstream::H1(self.conn.clone());
         exchange.body = match head.framing {
             Framing::None | Framing::Length(0) | Framing::Close => Body::Empty,

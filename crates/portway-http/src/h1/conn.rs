@@ -18,6 +18,9 @@ use tokio::io::AsyncWrite;
 use tokio::net::TcpStream;
 
 use super::chunked::Chunks;
+use crate::Exchange;
+use crate::hygiene::forwarded::write_forwarded;
+use crate::hygiene::host::HostMemo;
 
 /// The transport under a connection.
 #[derive(Debug)]
@@ -103,6 +106,8 @@ pub(super) struct State {
     pub(super) body_bytes: u64,
     /// The client waits for `100 Continue` before it sends its body.
     pub(super) expects_continue: bool,
+    /// The host of the last request.
+    pub(super) hosts: HostMemo,
     /// Whether the connection can carry another message after this one.
     pub(super) reusable: bool,
     /// Octets written since it was opened.
@@ -138,6 +143,7 @@ impl Conn {
             body_bytes_max: 0,
             body_bytes: 0,
             expects_continue: false,
+            hosts: HostMemo::default(),
             reusable: true,
             written: 0,
             held: None,
@@ -250,6 +256,23 @@ impl Conn {
     /// No further message on this connection.
     pub fn set_unusable(&self) {
         self.0.borrow_mut().reusable = false;
+    }
+
+    /// Fills in what targets are told about the client of a request that was read here. On a client's
+    /// connection it stays the same as long as the host does; what a trusted proxy tells does not.
+    pub fn remember_told(&self, exchange: &mut Exchange) {
+        exchange.client.told = None;
+        if exchange.client.trusted {
+            return;
+        }
+        let request = &exchange.request;
+        let mut state = self.0.borrow_mut();
+        let told = state.hosts.told(&request.host, request.port, || {
+            let mut lines = Vec::new();
+            write_forwarded(exchange, &mut lines);
+            lines.into()
+        });
+        exchange.client.told = told;
     }
 
     /// Octets written since the connection was opened: whether its peer makes progress.

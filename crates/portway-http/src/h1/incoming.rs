@@ -119,7 +119,9 @@ impl Conn {
             state.skip_empty_line();
             match state.take_head(limits.head_bytes_max) {
                 Ok(Some(head)) => {
-                    let head = parse::request_head(&head, limits, keep_forwarded, request)?;
+                    let hosts = &mut state.hosts;
+                    let head =
+                        parse::request_head_again(&head, limits, keep_forwarded, hosts, request)?;
                     state.begin_body(head.framing);
                     state.expects_continue = head.expects_continue;
                     return Poll::Ready(Ok(Some(head)));

@@ -13,7 +13,7 @@ use portway_core::{Code, ProxyError, limits};
 
 use crate::hygiene::fields::{self, ConnectionOptions, FieldKind};
 use crate::hygiene::framing::{Framing, FramingScan};
-use crate::hygiene::host::parse_authority;
+use crate::hygiene::host::{HostMemo, parse_authority};
 use crate::hygiene::path::{PathRules, canonicalize};
 use crate::hygiene::trailers::is_welcome;
 use crate::request::{Form, Request};
@@ -99,6 +99,18 @@ pub fn request_head(
     keep_forwarded: bool,
     request: &mut Request,
 ) -> Result<RequestHead, ProxyError> {
+    let mut hosts = HostMemo::default();
+    request_head_again(head, limits, keep_forwarded, &mut hosts, request)
+}
+
+/// As [`request_head`], on a connection whose last host is remembered.
+pub(super) fn request_head_again(
+    head: &Bytes,
+    limits: &HeadLimits,
+    keep_forwarded: bool,
+    hosts: &mut HostMemo,
+    request: &mut Request,
+) -> Result<RequestHead, ProxyError> {
     let mut storage = [const { MaybeUninit::<Header<'_>>::uninit() }; FIELDS_HARD_MAX];
     let mut parsed = httparse::Request::new(&mut []);
     let fields_max = limits.fields_max.min(FIELDS_HARD_MAX);
@@ -124,7 +136,7 @@ pub fn request_head(
         fields::remove_named(&mut request.headers, &fields.connection_values);
     }
     let target = parsed.path.unwrap_or_default().as_bytes();
-    read_target(target, limits, fields.host, request)?;
+    read_target(target, limits, fields.host, hosts, request)?;
     let framing = fields.framing.request(request.version)?;
     let http11 = request.version == Version::HTTP_11;
     Ok(RequestHead {
@@ -213,6 +225,7 @@ fn read_target(
     target: &[u8],
     limits: &HeadLimits,
     host: Option<&[u8]>,
+    hosts: &mut HostMemo,
     request: &mut Request,
 ) -> Result<(), ProxyError> {
     if target.len() > limits.target_bytes_max {
@@ -222,7 +235,7 @@ fn read_target(
         ));
     }
     match host {
-        Some(host) => request.port = parse_authority(host, &mut request.host)?,
+        Some(host) => request.port = hosts.parse(host, &mut request.host)?,
         None if request.version == Version::HTTP_11 => {
             return Err(ProxyError::new(
                 Code::BadHost,

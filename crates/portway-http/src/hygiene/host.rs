@@ -7,6 +7,7 @@
 
 use std::fmt::Write as _;
 use std::net::{Ipv4Addr, Ipv6Addr};
+use std::rc::Rc;
 
 use portway_core::{Code, ProxyError};
 
@@ -14,6 +15,50 @@ use portway_core::{Code, ProxyError};
 const NAME_BYTES_MAX: usize = 253;
 /// The longest label, octets (RFC 1035, section 2.3.4).
 const LABEL_BYTES_MAX: usize = 63;
+
+/// The last host of a connection: the next request mostly names the same one.
+#[derive(Clone, Debug, Default)]
+pub struct HostMemo {
+    raw: Vec<u8>,
+    host: String,
+    port: Option<u16>,
+    told: Option<Rc<[u8]>>,
+}
+
+impl HostMemo {
+    /// As [`parse_authority`], from memory if `raw` is the same as the last time.
+    ///
+    /// # Errors
+    ///
+    /// [`Code::BadHost`].
+    pub fn parse(&mut self, raw: &[u8], out: &mut String) -> Result<Option<u16>, ProxyError> {
+        if self.raw == raw && !raw.is_empty() {
+            out.clear();
+            out.push_str(&self.host);
+            return Ok(self.port);
+        }
+        self.raw.clear();
+        self.told = None;
+        self.port = parse_authority(raw, out)?;
+        self.host.clone_from(out);
+        self.raw.extend_from_slice(raw);
+        Ok(self.port)
+    }
+
+    /// What targets are told of requests for this host, as lines of a head: made by `render` once.
+    /// `None` if the request names another host than the last one read here.
+    pub fn told(
+        &mut self,
+        host: &str,
+        port: Option<u16>,
+        render: impl FnOnce() -> Rc<[u8]>,
+    ) -> Option<Rc<[u8]>> {
+        if self.host != host || self.port != port {
+            return None;
+        }
+        Some(Rc::clone(self.told.get_or_insert_with(render)))
+    }
+}
 
 /// Writes the canonical host of `raw` (`host` or `host:port`) to `out`, whose old content goes, and
 /// says which port it names, if any.

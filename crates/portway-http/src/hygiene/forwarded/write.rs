@@ -69,6 +69,10 @@ pub fn is_forwarded_header(name: &HeaderName) -> bool {
 
 /// Appends the fields as HTTP/1 lines. A request without host has none to tell.
 pub fn write_forwarded(exchange: &Exchange, out: &mut Vec<u8>) {
+    if let Some(told) = &exchange.client.told {
+        out.extend_from_slice(told);
+        return;
+    }
     for field in ForwardedField::ALL {
         let start = out.len();
         out.extend_from_slice(field.name().as_bytes());

@@ -117,6 +117,33 @@ fn refuses_names_that_no_resolver_takes() {
     refuses(&format!("{longest}a"));
 }
 
+#[test]
+fn a_connection_remembers_its_last_host_and_only_that() {
+    let mut memo = HostMemo::default();
+    let mut out = String::new();
+    let mut read = |memo: &mut HostMemo, raw: &str| {
+        memo.parse(raw.as_bytes(), &mut out)
+            .map(|port| (out.clone(), port))
+    };
+    let told = |memo: &mut HostMemo, host, line: &str| {
+        memo.told(host, Some(80), || line.as_bytes().into())
+            .map(|told| String::from_utf8(told.to_vec()).unwrap())
+    };
+    for _ in 0..2 {
+        assert_eq!(read(&mut memo, "A.b:80").unwrap(), ("a.b".into(), Some(80)));
+        // Written once, then remembered.
+        let line = told(&mut memo, "a.b", "first");
+        assert_eq!(line.as_deref(), Some("first"));
+        assert_eq!(told(&mut memo, "a.b", "again").as_deref(), Some("first"));
+    }
+    assert_eq!(told(&mut memo, "other", "x"), None);
+    assert_eq!(read(&mut memo, "c:80").unwrap(), ("c".into(), Some(80)));
+    assert_eq!(told(&mut memo, "c", "second").as_deref(), Some("second"));
+    assert!(read(&mut memo, "a b").is_err());
+    assert_eq!(read(&mut memo, "A.b:80").unwrap(), ("a.b".into(), Some(80)));
+    assert_eq!(told(&mut memo, "a.b", "third").as_deref(), Some("third"));
+}
+
 proptest! {
     #[test]
     fn canonical_hosts_stay_as_they_are(raw in "[a-cA-C0-9x.\\-_:\\[\\]]{0,24}") {
