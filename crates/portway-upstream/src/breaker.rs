@@ -1,7 +1,8 @@
 //! The circuit breaker: one state for all workers in one padded atomic (Nygard, "Release It!").
 //!
-//! Must hold: a permit that is dropped without a verdict gives its probe back, so a half-open breaker
-//! cannot wedge; results of exchanges that began before it opened do not count for a probe.
+//! Must hold: a permit that is dropped without a verdict gives its probe back, and probes that take too
+//! long are replaced, so a half-open breaker cannot wedge; a result counts only in the period (closed or
+//! half-open) in which its exchange was let through.
 //! Never: reads a clock.
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -54,33 +55,54 @@ pub struct Breaker {
     policy: BreakerPolicy,
 }
 
-/// The unpacked state.
+/// The unpacked state. `since` is the tick at which it came about: an exchange's result counts only in
+/// the period in which it was let through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Word {
     /// Failures in a row.
-    Closed(u32),
+    Closed { since: u32, failures: u32 },
     /// Until when, in ticks of 10 ms.
     Open(u32),
     /// Probes let through, and those that succeeded.
-    HalfOpen(u16, u16),
+    HalfOpen {
+        since: u32,
+        issued: u16,
+        succeeded: u16,
+    },
 }
+
+/// Of a period's first tick so many bits are kept: 124 days of 10 ms.
+const SINCE_MASK: u32 = (1 << 30) - 1;
 
 impl Word {
     fn pack(self) -> u64 {
         match self {
-            Word::Closed(failures) => u64::from(failures),
+            Word::Closed { since, failures } => u64::from(since) << 32 | u64::from(failures),
             Word::Open(until) => 1 << 62 | u64::from(until),
-            Word::HalfOpen(issued, succeeded) => {
-                2 << 62 | u64::from(issued) << 16 | u64::from(succeeded)
+            Word::HalfOpen {
+                since,
+                issued,
+                succeeded,
+            } => {
+                let counts = u64::from(issued) << 16 | u64::from(succeeded);
+                2 << 62 | u64::from(since) << 32 | counts
             }
         }
     }
 
     fn unpack(word: u64) -> Word {
+        let since = (word >> 32) as u32 & SINCE_MASK;
         match word >> 62 {
-            0 => Word::Closed(word as u32),
+            0 => Word::Closed {
+                since,
+                failures: word as u32,
+            },
             1 => Word::Open(word as u32),
-            _ => Word::HalfOpen((word >> 16) as u16, word as u16),
+            _ => Word::HalfOpen {
+                since,
+                issued: (word >> 16) as u16,
+                succeeded: word as u16,
+            },
         }
     }
 }
@@ -89,6 +111,8 @@ impl Word {
 #[derive(Debug)]
 pub struct Permit<'a> {
     breaker: &'a Breaker,
+    /// The period in which it was given.
+    since: u32,
     probe: bool,
     recorded: bool,
 }
@@ -98,6 +122,11 @@ const TICK_NS: u64 = 10_000_000;
 fn ticks(at: Mono) -> u32 {
     // 32 bits of 10 ms are 497 days of uptime; past them an open breaker closes early, once.
     (at.nanos() / TICK_NS) as u32
+}
+
+/// What says that a period began now.
+fn since(now: Mono) -> u32 {
+    ticks(now) & SINCE_MASK
 }
 
 impl Breaker {
@@ -121,41 +150,64 @@ impl Breaker {
     pub fn admit(&self, now: Mono) -> Result<Permit<'_>, Duration> {
         let mut word = self.word.load(Ordering::Relaxed);
         loop {
-            let next = match Word::unpack(word) {
-                Word::Closed(_) => return Ok(self.permit(false)),
+            let (since, issued, succeeded) = match Word::unpack(word) {
+                Word::Closed { since, .. } => return Ok(self.permit(since, false)),
                 Word::Open(until) if ticks(now) < until => {
                     return Err(Duration::from_nanos(
                         u64::from(until - ticks(now)) * TICK_NS,
                     ));
                 }
-                Word::Open(_) => Word::HalfOpen(1, 0),
-                Word::HalfOpen(issued, _)
-                    if u32::from(issued) >= self.policy.half_open_requests =>
-                {
-                    return Err(Duration::from_secs(1));
+                Word::Open(_) => (since(now), 1, 0),
+                Word::HalfOpen { since, issued, .. } if issued >= self.probes_max() => {
+                    self.wait_for_probes(since, now)?;
+                    (self::since(now), 1, 0)
                 }
-                Word::HalfOpen(issued, succeeded) => Word::HalfOpen(issued + 1, succeeded),
+                Word::HalfOpen {
+                    since,
+                    issued,
+                    succeeded,
+                } => (since, issued + 1, succeeded),
+            };
+            let next = Word::HalfOpen {
+                since,
+                issued,
+                succeeded,
             };
             match self.swap(word, next) {
-                Ok(()) => return Ok(self.permit(true)),
+                Ok(()) => return Ok(self.permit(since, true)),
                 Err(current) => word = current,
             }
         }
+    }
+
+    /// Probes may take long (a download, a stream of events): after as long as the breaker was open,
+    /// others are let through in their place.
+    fn wait_for_probes(&self, began: u32, now: Mono) -> Result<(), Duration> {
+        let open_for = ticks(Mono(0) + self.policy.open_for).max(1);
+        match since(now).wrapping_sub(began) & SINCE_MASK < open_for {
+            true => Err(Duration::from_secs(1)),
+            false => Ok(()),
+        }
+    }
+
+    fn probes_max(&self) -> u16 {
+        u16::try_from(self.policy.half_open_requests).unwrap_or(u16::MAX)
     }
 
     /// What it is doing.
     #[must_use]
     pub fn state(&self) -> BreakerState {
         match Word::unpack(self.word.load(Ordering::Relaxed)) {
-            Word::Closed(_) => BreakerState::Closed,
+            Word::Closed { .. } => BreakerState::Closed,
             Word::Open(_) => BreakerState::Open,
-            Word::HalfOpen(..) => BreakerState::HalfOpen,
+            Word::HalfOpen { .. } => BreakerState::HalfOpen,
         }
     }
 
-    fn permit(&self, probe: bool) -> Permit<'_> {
+    fn permit(&self, since: u32, probe: bool) -> Permit<'_> {
         Permit {
             breaker: self,
+            since,
             probe,
             recorded: false,
         }
@@ -167,38 +219,40 @@ impl Breaker {
             .map(|_| ())
     }
 
-    fn record(&self, probe: bool, ok: bool, now: Mono) {
-        let rate_trips = self.policy.failure_rate.is_some() && !probe && self.count(ok, now);
+    fn record(&self, permit: &Permit<'_>, ok: bool, now: Mono) {
         let mut word = self.word.load(Ordering::Relaxed);
+        let mut rate_trips = None;
         loop {
-            let open = Word::Open(ticks(now + self.policy.open_for).max(1));
-            let next = match (Word::unpack(word), ok) {
-                (Word::Closed(_), _) if rate_trips => open,
-                (Word::Closed(0), true) => return,
-                (Word::Closed(_), true) => Word::Closed(0),
-                (Word::Closed(failures), false) => {
-                    let failures = failures.saturating_add(1);
-                    let threshold = self.policy.failure_threshold;
-                    if threshold != 0 && failures >= threshold {
-                        open
-                    } else {
-                        Word::Closed(failures)
+            let next = match Word::unpack(word) {
+                Word::Closed { since, failures } if !permit.probe && since == permit.since => {
+                    let trips = *rate_trips.get_or_insert_with(|| self.count(ok, now));
+                    match self.closed_after(since, failures, ok, trips, now) {
+                        Some(next) => next,
+                        None => return,
                     }
                 }
-                (Word::HalfOpen(issued, succeeded), true) if probe => {
-                    let succeeded = succeeded + 1;
-                    if u32::from(succeeded) >= self.policy.half_open_requests {
-                        Word::Closed(0)
-                    } else {
-                        Word::HalfOpen(issued, succeeded)
-                    }
-                }
-                (Word::HalfOpen(..), false) if probe => open,
-                _ => return,
+                Word::HalfOpen {
+                    since,
+                    issued,
+                    succeeded,
+                } if permit.probe && since == permit.since => match ok {
+                    false => self.open(now),
+                    true if succeeded + 1 >= self.probes_max() => Word::Closed {
+                        since: self::since(now),
+                        failures: 0,
+                    },
+                    true => Word::HalfOpen {
+                        since,
+                        issued,
+                        succeeded: succeeded + 1,
+                    },
+                },
+                _ => return, // let through in another period
             };
             match self.swap(word, next) {
                 Ok(()) => {
-                    if matches!(next, Word::Open(_)) {
+                    let same = matches!(next, Word::Closed { since, .. } if since == permit.since);
+                    if !same {
                         self.window.store(0, Ordering::Relaxed);
                     }
                     return;
@@ -208,8 +262,35 @@ impl Breaker {
         }
     }
 
+    /// What a closed breaker becomes; `None` if it stays as it is.
+    fn closed_after(
+        &self,
+        since: u32,
+        failures: u32,
+        ok: bool,
+        rate_trips: bool,
+        now: Mono,
+    ) -> Option<Word> {
+        let threshold = self.policy.failure_threshold;
+        let failures_now = if ok { 0 } else { failures.saturating_add(1) };
+        if rate_trips || (threshold != 0 && failures_now >= threshold) {
+            return Some(self.open(now));
+        }
+        (failures_now != failures).then_some(Word::Closed {
+            since,
+            failures: failures_now,
+        })
+    }
+
+    fn open(&self, now: Mono) -> Word {
+        Word::Open(ticks(now + self.policy.open_for).max(1))
+    }
+
     /// Counts in the window; whether the rate is now over its threshold.
     fn count(&self, ok: bool, now: Mono) -> bool {
+        let Some(rate) = self.policy.failure_rate else {
+            return false;
+        };
         const MASK: u64 = (1 << 22) - 1;
         let length = u64::try_from(self.policy.window.as_nanos())
             .unwrap_or(u64::MAX)
@@ -233,7 +314,6 @@ impl Breaker {
                 Ordering::Relaxed,
             ) {
                 Ok(_) => {
-                    let rate = self.policy.failure_rate.unwrap_or(1.0);
                     return !ok
                         && total >= u64::from(self.policy.minimum_requests)
                         && failed as f64 >= rate * total as f64;
@@ -243,10 +323,21 @@ impl Breaker {
         }
     }
 
-    fn give_back(&self) {
+    fn give_back(&self, permit: &Permit<'_>) {
         let mut word = self.word.load(Ordering::Relaxed);
-        while let Word::HalfOpen(issued, succeeded) = Word::unpack(word) {
-            match self.swap(word, Word::HalfOpen(issued.saturating_sub(1), succeeded)) {
+        while let Word::HalfOpen {
+            since,
+            issued,
+            succeeded,
+        } = Word::unpack(word)
+            && since == permit.since
+        {
+            let next = Word::HalfOpen {
+                since,
+                issued: issued.saturating_sub(1),
+                succeeded,
+            };
+            match self.swap(word, next) {
                 Ok(()) => return,
                 Err(current) => word = current,
             }
@@ -258,120 +349,17 @@ impl Permit<'_> {
     /// The verdict on the exchange.
     pub fn record(mut self, ok: bool, now: Mono) {
         self.recorded = true;
-        self.breaker.record(self.probe, ok, now);
+        self.breaker.record(&self, ok, now);
     }
 }
 
 impl Drop for Permit<'_> {
     fn drop(&mut self) {
         if self.probe && !self.recorded {
-            self.breaker.give_back();
+            self.breaker.give_back(self);
         }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn policy() -> BreakerPolicy {
-        BreakerPolicy {
-            failure_threshold: 3,
-            failure_rate: None,
-            minimum_requests: 4,
-            window: Duration::from_secs(10),
-            open_for: Duration::from_secs(30),
-            half_open_requests: 2,
-        }
-    }
-
-    fn at(seconds: u64) -> Mono {
-        Mono(seconds * 1_000_000_000)
-    }
-
-    fn run(breaker: &Breaker, ok: bool, now: Mono) {
-        breaker.admit(now).expect("admitted").record(ok, now);
-    }
-
-    #[test]
-    fn opens_after_consecutive_failures_only() {
-        let breaker = Breaker::new(policy());
-        for ok in [false, false, true, false, false] {
-            run(&breaker, ok, at(1));
-        }
-        assert_eq!(breaker.state(), BreakerState::Closed);
-        run(&breaker, false, at(1));
-        assert_eq!(breaker.state(), BreakerState::Open);
-        assert_eq!(breaker.admit(at(2)).unwrap_err(), Duration::from_secs(29));
-    }
-
-    #[test]
-    fn closes_after_all_probes_succeed() {
-        let breaker = Breaker::new(policy());
-        (0..3).for_each(|_| run(&breaker, false, at(1)));
-        let first = breaker.admit(at(31)).expect("a probe");
-        let second = breaker.admit(at(31)).expect("a probe");
-        assert!(breaker.admit(at(31)).is_err(), "only two probes");
-        first.record(true, at(31));
-        assert_eq!(breaker.state(), BreakerState::HalfOpen);
-        second.record(true, at(31));
-        assert_eq!(breaker.state(), BreakerState::Closed);
-    }
-
-    #[test]
-    fn a_failed_probe_opens_it_again() {
-        let breaker = Breaker::new(policy());
-        (0..3).for_each(|_| run(&breaker, false, at(1)));
-        run(&breaker, false, at(31));
-        assert_eq!(breaker.state(), BreakerState::Open);
-        assert!(breaker.admit(at(60)).is_err());
-        assert!(breaker.admit(at(61)).is_ok());
-    }
-
-    #[test]
-    fn a_probe_without_a_verdict_is_given_back() {
-        let breaker = Breaker::new(policy());
-        (0..3).for_each(|_| run(&breaker, false, at(1)));
-        drop((breaker.admit(at(31)), breaker.admit(at(31))));
-        assert!(breaker.admit(at(31)).is_ok());
-    }
-
-    #[test]
-    fn late_results_do_not_count_as_probes() {
-        let breaker = Breaker::new(policy());
-        let late = breaker.admit(at(1)).expect("closed");
-        (0..3).for_each(|_| run(&breaker, false, at(1)));
-        let _probe = breaker.admit(at(31)).expect("a probe");
-        late.record(false, at(31));
-        assert_eq!(breaker.state(), BreakerState::HalfOpen);
-    }
-
-    #[test]
-    fn opens_at_a_failure_rate_once_enough_was_seen() {
-        let rate = BreakerPolicy {
-            failure_threshold: 0,
-            failure_rate: Some(0.5),
-            ..policy()
-        };
-        let breaker = Breaker::new(rate);
-        for ok in [true, false, true] {
-            run(&breaker, ok, at(1));
-        }
-        assert_eq!(breaker.state(), BreakerState::Closed);
-        run(&breaker, false, at(2));
-        assert_eq!(breaker.state(), BreakerState::Open);
-    }
-
-    #[test]
-    fn the_rate_forgets_the_last_window() {
-        let rate = BreakerPolicy {
-            failure_threshold: 0,
-            failure_rate: Some(0.5),
-            ..policy()
-        };
-        let breaker = Breaker::new(rate);
-        (0..3).for_each(|_| run(&breaker, false, at(1)));
-        run(&breaker, false, at(11));
-        assert_eq!(breaker.state(), BreakerState::Closed);
-    }
-}
+mod tests;
