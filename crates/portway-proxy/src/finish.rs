@@ -9,6 +9,7 @@ use portway_http::Exchange;
 use portway_telemetry::access_log::AccessRecord;
 use portway_telemetry::metrics::{MethodLabel, Observation};
 
+use crate::forward::Lease;
 use crate::snapshot::WorkerSnapshot;
 use crate::worker::Worker;
 
@@ -23,9 +24,19 @@ pub fn note(exchange: &mut Exchange, error: &ProxyError) {
     }
 }
 
-/// Counts and logs an exchange. `status` is what was sent, or 499 where nothing could be.
-pub fn finish(worker: &Worker, snapshot: &WorkerSnapshot, exchange: &Exchange, status: u16) {
+/// Counts and logs an exchange, and ends its share of a target. `status` is what was sent, or 499 where
+/// nothing could be.
+pub fn finish(
+    worker: &Worker,
+    snapshot: &WorkerSnapshot,
+    exchange: &Exchange,
+    status: u16,
+    lease: Option<Lease<'_>>,
+) {
     let now = worker.wheel.clock().now();
+    if let Some(lease) = lease {
+        lease.end(exchange.notes.code, now);
+    }
     let duration_ns = u64::try_from(now.since(exchange.started).as_nanos()).unwrap_or(u64::MAX);
     if snapshot.shared.plan.metrics.enabled {
         count(worker, snapshot, exchange, status, duration_ns);

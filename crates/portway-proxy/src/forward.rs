@@ -1,10 +1,12 @@
 //! Forwarding: breaker around retries around balancing, and the exchange's share of an upstream.
 //!
-//! Must hold: a breaker judges whole exchanges, after retries, so that one dead target among good ones
-//! does not open it; each try goes to another target while there is one; what is counted as under way is
-//! uncounted when the lease ends, whatever happened.
+//! Must hold: a breaker judges whole exchanges, after retries and with the reply's body, so that one dead
+//! target among good ones does not open it and one that breaks its replies off does; each try goes to
+//! another target while there is one; what is counted as under way is uncounted when the lease ends,
+//! whatever happened.
 
 use std::rc::Rc;
+use std::time::Duration;
 
 use http::header::{HeaderValue, RETRY_AFTER, SET_COOKIE};
 use portway_balance::Outcome;
@@ -26,11 +28,59 @@ use crate::snapshot::WorkerSnapshot;
 use crate::worker::Worker;
 
 /// An exchange's share of its target, held until the reply has been sent.
-pub struct Lease {
-    _loaded: Loaded,
+pub struct Lease<'s> {
+    loaded: Loaded,
+    upstream: &'s WorkerUpstream,
+    breakers: Breakers<'s>,
     _requests: Option<Held>,
+    /// The reply itself said that the target failed.
+    failed: bool,
     /// The exchange with the upstream must be over by then.
     pub deadline: Mono,
+}
+
+/// The route's breaker and the upstream's, where there are any.
+type Breakers<'s> = [Option<Permit<'s>>; 2];
+
+impl Lease<'_> {
+    /// The reply has been sent, or never will be for the reason in `code`: who passed the exchange and
+    /// who served it learn how it ended. What the client or a limit of ours ended says nothing of them.
+    pub fn end(self, code: Option<Code>, now: Mono) {
+        let broke = match code {
+            None => false,
+            Some(code) if is_failure(code) => true,
+            Some(_) => return,
+        };
+        let ok = !broke && !self.failed;
+        if broke {
+            let outcome = Outcome {
+                latency: Duration::ZERO,
+                ok,
+            };
+            self.upstream.done(&self.loaded.0, outcome, now);
+        }
+        let target = self.loaded.0.target();
+        self.upstream.shared.observe(target, ok, now);
+        record(self.breakers, ok, now);
+    }
+}
+
+fn record(breakers: Breakers<'_>, ok: bool, now: Mono) {
+    let permits = breakers.into_iter().flatten();
+    permits.for_each(|permit| permit.record(ok, now));
+}
+
+/// Whether it is the upstream that failed, and not a limit of what may be sent to it.
+fn is_failure(code: Code) -> bool {
+    matches!(
+        code,
+        Code::ConnectFailure
+            | Code::ConnectTimeout
+            | Code::UpstreamTimeout
+            | Code::UpstreamReset
+            | Code::UpstreamBadReply
+            | Code::NoHealthyTarget
+    )
 }
 
 /// A picked target, which has one exchange more under way while this is held.
@@ -43,26 +93,26 @@ impl Drop for Loaded {
 }
 
 /// One exchange's way to an upstream.
-struct Forwarding<'a> {
-    worker: &'a Rc<Worker>,
-    snapshot: &'a Rc<WorkerSnapshot>,
-    timer: &'a Timer,
+struct Forwarding<'s> {
+    worker: &'s Rc<Worker>,
+    snapshot: &'s Rc<WorkerSnapshot>,
+    timer: &'s Timer,
     route: RouteId,
-    plan: &'a RoutePlan,
-    upstream: &'a Rc<WorkerUpstream>,
-    retry: Option<&'a RetryPolicy>,
+    plan: &'s RoutePlan,
+    upstream: &'s Rc<WorkerUpstream>,
+    retry: Option<&'s RetryPolicy>,
     deadline: Mono,
     started: Mono,
 }
 
 /// Sends the exchange to the route's upstream.
-pub async fn forward(
-    worker: &Rc<Worker>,
-    snapshot: &Rc<WorkerSnapshot>,
-    timer: &Timer,
+pub async fn forward<'s>(
+    worker: &'s Rc<Worker>,
+    snapshot: &'s Rc<WorkerSnapshot>,
+    timer: &'s Timer,
     exchange: &mut Exchange,
     route: RouteId,
-) -> Handled {
+) -> Handled<'s> {
     let plan = &snapshot.shared.plan.routes[route.index()];
     let id = choose_upstream(worker, &plan.action, exchange);
     let upstream = snapshot.upstream(worker, id);
@@ -90,8 +140,8 @@ pub async fn forward(
     }
 }
 
-impl Forwarding<'_> {
-    async fn run(&self, exchange: &mut Exchange) -> Result<Handled, Box<Reply>> {
+impl<'s> Forwarding<'s> {
+    async fn run(&self, exchange: &mut Exchange) -> Result<Handled<'s>, Box<Reply>> {
         let breakers = self.pass_breakers(exchange)?;
         let spec = &self.upstream.shared.spec;
         let requests = match spec.limits.requests_max {
@@ -109,13 +159,15 @@ impl Forwarding<'_> {
         let tried = self.try_targets(exchange).await;
         let now = exchange.seen_at;
         exchange.notes.upstream_ns = now.since(self.started).as_nanos() as u64;
-        self.judge(breakers, &tried, now);
         match tried {
             Ok((mut reply, loaded)) => {
                 self.stick(exchange, &mut reply, loaded.0.target());
                 let lease = Lease {
-                    _loaded: loaded,
+                    loaded,
+                    upstream: self.upstream,
+                    breakers,
                     _requests: requests,
+                    failed: reply.status.is_server_error(),
                     deadline: self.deadline,
                 };
                 Ok(Handled {
@@ -123,15 +175,17 @@ impl Forwarding<'_> {
                     lease: Some(lease),
                 })
             }
-            Err(error) => Err(Box::new(exchange.problem(error))),
+            Err(error) => {
+                if is_failure(error.kind) {
+                    record(breakers, false, now);
+                }
+                Err(Box::new(exchange.problem(error)))
+            }
         }
     }
 
     /// The route's own breaker, then the upstream's.
-    fn pass_breakers(
-        &self,
-        exchange: &mut Exchange,
-    ) -> Result<[Option<Permit<'_>>; 2], Box<Reply>> {
+    fn pass_breakers(&self, exchange: &mut Exchange) -> Result<Breakers<'s>, Box<Reply>> {
         let now = self.worker.wheel.now();
         let own = self.snapshot.shared.routes[self.route.index()]
             .breaker
@@ -157,31 +211,6 @@ impl Forwarding<'_> {
             let reply = exchange.problem(ProxyError::new(Code::CircuitOpen, detail));
             Box::new(reply.with_header(RETRY_AFTER, HeaderValue::from(wait.as_secs().max(1))))
         })
-    }
-
-    /// Tells the breakers. What the client or a limit of ours ended says nothing of the upstream.
-    fn judge(
-        &self,
-        breakers: [Option<Permit<'_>>; 2],
-        tried: &Result<(Reply, Loaded), ProxyError>,
-        now: Mono,
-    ) {
-        let ok = match tried {
-            Ok((reply, _)) => !reply.status.is_server_error(),
-            Err(error) => match error.kind {
-                Code::ConnectFailure
-                | Code::ConnectTimeout
-                | Code::UpstreamTimeout
-                | Code::UpstreamReset
-                | Code::UpstreamBadReply
-                | Code::NoHealthyTarget => false,
-                _ => return,
-            },
-        };
-        breakers
-            .into_iter()
-            .flatten()
-            .for_each(|permit| permit.record(ok, now));
     }
 
     async fn try_targets(&self, exchange: &mut Exchange) -> Result<(Reply, Loaded), ProxyError> {
@@ -224,6 +253,11 @@ impl Forwarding<'_> {
                     return attempted.outcome.map(|reply| (reply, loaded));
                 }
             };
+            if let Ok(reply) = &attempted.outcome {
+                let ok = !reply.status.is_server_error();
+                let target = loaded.0.target();
+                self.upstream.shared.observe(target, ok, exchange.seen_at);
+            }
             tried.push(loaded.0.index);
             drop((attempted.outcome, loaded));
             unsent = again;
@@ -299,12 +333,7 @@ impl Forwarding<'_> {
         exchange.seen_at = now;
         let ok = match &tried.outcome {
             Ok(reply) => !reply.status.is_server_error(),
-            Err(error)
-                if error.side == portway_core::Side::Upstream
-                    && error.kind != Code::UpstreamOverloaded =>
-            {
-                false
-            }
+            Err(error) if is_failure(error.kind) => false,
             Err(_) => return tried,
         };
         self.upstream.done(
@@ -315,7 +344,10 @@ impl Forwarding<'_> {
             },
             now,
         );
-        upstream.observe(picked.target(), ok, now);
+        // A reply is judged when its body has come, too.
+        if tried.outcome.is_err() {
+            upstream.observe(picked.target(), ok, now);
+        }
         tried
     }
 

@@ -20,26 +20,26 @@ use crate::snapshot::WorkerSnapshot;
 use crate::worker::Worker;
 
 /// A reply on its way, and what must live until it has been sent.
-pub struct Handled {
+pub struct Handled<'s> {
     /// The reply.
     pub reply: Reply,
     /// The target's share in it, if it came from one.
-    pub lease: Option<Lease>,
+    pub lease: Option<Lease<'s>>,
 }
 
-impl From<Reply> for Handled {
-    fn from(reply: Reply) -> Handled {
+impl From<Reply> for Handled<'_> {
+    fn from(reply: Reply) -> Self {
         Handled { reply, lease: None }
     }
 }
 
 /// Finds the route, runs its filters around its action.
-pub async fn handle(
-    worker: &Rc<Worker>,
-    snapshot: &Rc<WorkerSnapshot>,
-    timer: &Timer,
+pub async fn handle<'s>(
+    worker: &'s Rc<Worker>,
+    snapshot: &'s Rc<WorkerSnapshot>,
+    timer: &'s Timer,
     exchange: &mut Exchange,
-) -> Handled {
+) -> Handled<'s> {
     let (filters, found) = find(snapshot, exchange);
     exchange.route = found.as_ref().ok().copied();
     let mut handled = match filters.on_request(exchange).await {
@@ -167,13 +167,13 @@ fn preflight_method(exchange: &Exchange) -> Option<Method> {
     Method::from_bytes(headers.get(REQUEST_METHOD)?.as_bytes()).ok()
 }
 
-async fn act(
-    worker: &Rc<Worker>,
-    snapshot: &Rc<WorkerSnapshot>,
-    timer: &Timer,
+async fn act<'s>(
+    worker: &'s Rc<Worker>,
+    snapshot: &'s Rc<WorkerSnapshot>,
+    timer: &'s Timer,
     exchange: &mut Exchange,
     route: RouteId,
-) -> Handled {
+) -> Handled<'s> {
     let plan = &snapshot.shared.plan.routes[route.index()];
     match &plan.action {
         Action::Upstream(_) | Action::Split(_) => {

@@ -25,6 +25,7 @@ use portway_plan::ListenerPlan;
 use tokio::net::TcpStream;
 
 use crate::finish::{finish, note};
+use crate::forward::Lease;
 use crate::http::{Handled, handle};
 use crate::snapshot::{Door, WorkerSnapshot};
 use crate::worker::Worker;
@@ -129,14 +130,20 @@ impl Session {
             let error = ProxyError::new(Code::Overloaded, "cut at the end of the drain");
             note(exchange, &error);
             exchange.notes.bytes_in = self.conn.body_bytes();
-            self.finish(snapshot, exchange, status);
+            self.finish(snapshot, exchange, status, None);
             self.conn.abort();
         }
     }
 
-    fn finish(&self, snapshot: &WorkerSnapshot, exchange: &Exchange, status: u16) {
+    fn finish(
+        &self,
+        snapshot: &WorkerSnapshot,
+        exchange: &Exchange,
+        status: u16,
+        lease: Option<Lease<'_>>,
+    ) {
         self.status.set(0);
-        finish(&self.worker, snapshot, exchange, status);
+        finish(&self.worker, snapshot, exchange, status, lease);
     }
 
     /// Whether a request has begun to arrive. False when the client closed, was idle too long, or
@@ -249,7 +256,8 @@ impl Session {
         let silent = error.kind == Code::ClientGone;
         let mut reply = exchange.problem(error);
         if silent {
-            self.finish(snapshot, exchange, Code::ClientGone.status());
+            let status = Code::ClientGone.status();
+            self.finish(snapshot, exchange, status, None);
             return Next::Close;
         }
         snapshot
@@ -266,12 +274,13 @@ impl Session {
         snapshot: &Rc<WorkerSnapshot>,
         listener: &ListenerPlan,
         exchange: &mut Exchange,
-        handled: Handled,
+        handled: Handled<'_>,
         persistent: bool,
     ) -> Next {
         let Handled { mut reply, lease } = handled;
         if exchange.notes.code == Some(Code::ClientGone) {
-            self.finish(snapshot, exchange, Code::ClientGone.status());
+            let status = Code::ClientGone.status();
+            self.finish(snapshot, exchange, status, lease);
             return Next::Close;
         }
         let framing = reply_framing(&reply, &exchange.request.method, exchange.protocol);
@@ -308,10 +317,10 @@ impl Session {
         if let Err(error) = &written {
             note(exchange, error);
         }
-        self.finish(snapshot, exchange, status);
+        self.finish(snapshot, exchange, status, lease);
         reply.headers.clear();
         exchange.spare_headers = std::mem::take(&mut reply.headers);
-        drop((reply, lease));
+        drop(reply);
         match written {
             Err(_) => {
                 self.conn.abort();

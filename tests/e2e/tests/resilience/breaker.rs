@@ -116,6 +116,51 @@ fn connect_failures_open_it_and_a_restart_closes_it() {
     assert_eq!(statuses(&gateway, 5), [200; 5]);
 }
 
+/// A reply that breaks off is a failed exchange, though its head said 200.
+#[test]
+fn replies_that_break_off_open_it() {
+    for config in [&OF_UPSTREAM, &OF_ROUTE] {
+        let (gateway, hand, origin) = start(config);
+        for handler in [true, false].repeat(3).into_iter().take(5) {
+            match handler {
+                true => origin.set_handler(replies::close_mid_body(100, 10)),
+                false => origin.set_handler(replies::reset_mid_body(100, 10)),
+            }
+            cut(&gateway);
+        }
+        expect_open(&gateway, &origin, "30");
+        // So is a probe's.
+        advance(&gateway, &hand, LATER);
+        cut(&gateway);
+        expect_open(&gateway, &origin, "30");
+    }
+}
+
+/// One GET whose reply is not complete.
+#[track_caller]
+fn cut(gateway: &Gateway) {
+    let mut client = RawClient::connect(gateway.addr());
+    assert!(client.send(get("/")).try_reply("GET").is_err());
+}
+
+/// What clients do says nothing of the upstream.
+#[test]
+fn clients_that_leave_in_the_middle_of_a_reply_do_not_open_it() {
+    let (gateway, _hand, origin) = start(&OF_UPSTREAM);
+    origin.set_handler(replies::hang_mid_body(100, 10));
+    for round in 1..=6 {
+        let mut client = RawClient::connect(gateway.addr());
+        client.send(get("/"));
+        assert_eq!(client.try_head().unwrap().word(1), "200");
+        client.reset();
+        origin.wait("let go", |seen| {
+            seen.request_count == round && seen.open == 0
+        });
+    }
+    origin.set_handler(says(b'a'));
+    assert_eq!(statuses(&gateway, 2), [200; 2]);
+}
+
 /// 4xx are the client's; a failure rate needs its minimum of requests.
 #[test]
 fn client_errors_never_open_it_and_a_rate_waits_for_enough_requests() {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use portway_testkit::{Gateway, eventually, replies};
+use portway_testkit::{Gateway, RawClient, eventually, raw::get, replies};
 
 use super::{one, statuses};
 use crate::pool::{Config, advance, ask, count, letters, says};
@@ -74,6 +74,24 @@ fn a_check_that_is_never_answered_counts_as_failed() {
     };
     let gateway = Gateway::start(&config.yaml(&pool));
     eventually("b is out", || shares(&gateway) == Some(0));
+}
+
+#[test]
+fn a_target_that_breaks_its_replies_off_is_ejected() {
+    let pool = letters(2);
+    pool[1].set_handler(replies::close_mid_body(100, 10));
+    let upstream = format!("outlier_detection: {{ consecutive_5xx: 3 }}, {ROUND_ROBIN}");
+    let config = Config {
+        upstream: &upstream,
+        ..Config::PLAIN
+    };
+    let gateway = Gateway::start(&config.yaml(&pool));
+    let whole = |_| {
+        let mut client = RawClient::connect(gateway.addr());
+        client.send(get("/")).try_reply("GET").is_ok()
+    };
+    assert_eq!((0..6).filter(|n| whole(*n)).count(), 3);
+    assert_eq!(count(&ask(&gateway, 12), 'a'), 12);
 }
 
 #[test]
