@@ -75,7 +75,7 @@ fn survives_serializing(request: Request, parsed: &RequestHead, trusted: bool) {
     exchange.client.trusted = trusted;
     exchange.request = request;
     let mut out = Vec::new();
-    let host = serialize::HostField { name: "target.example", port: None };
+    let host = portway_http::HostField { name: "target.example", port: None };
     serialize::request_head(&mut out, &exchange, host, parsed.framing);
     let out = Bytes::from(out);
     assert!(grammar::is_request_head(&out), "writes a bad head: {out:?}");

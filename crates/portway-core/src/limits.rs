@@ -90,3 +90,17 @@ pub const TCP_KEEPALIVE_RETRIES: u32 = 3;
 pub const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
 /// A successor process says it is ready within this time, or the hand-over is off.
 pub const HANDOVER_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// HTTP/2, from a target: octets of one reply on their way before the client has read any. Enough for
+/// 1 Gbit/s at 2 ms.
+pub const H2_TARGET_STREAM_WINDOW_BYTES: u32 = 256 * 1024;
+/// HTTP/2, from a target: octets of all replies on one connection. A stream whose client does not read
+/// holds its window; so many of them must not stop the others: 256.
+pub const H2_TARGET_CONNECTION_WINDOW_BYTES: u32 = 64 * 1024 * 1024;
+/// HTTP/2: octets of one body handed to the connection and not yet written to its socket.
+pub const H2_SEND_BUFFER_BYTES_MAX: usize = 64 * 1024;
+/// HTTP/2: streams on one connection to a target, whatever more it allows. Past it another connection
+/// spreads the work over the target's threads.
+pub const H2_TARGET_STREAMS_MAX: usize = 1000;
+/// HTTP/2: streams that we reset and whose late frames are still known as theirs for a second.
+pub const H2_TARGET_RESETS_KEPT: usize = 1024;

@@ -75,6 +75,16 @@ impl Body {
         }
     }
 
+    /// Goes on with what goes along with it (sending the rest of the request that it answers), while
+    /// nobody has room for a frame.
+    pub fn poll_companion(&mut self, cx: &mut Context<'_>) {
+        match self {
+            Body::H1(incoming) => incoming.poll_pump(cx),
+            Body::H2(incoming) => incoming.poll_companion(cx),
+            Body::Empty | Body::Full(_) | Body::Stream(_) => {}
+        }
+    }
+
     /// The next frame; `None` at the end.
     pub async fn frame(&mut self) -> Option<Result<Frame, ProxyError>> {
         std::future::poll_fn(|cx| self.poll_frame(cx)).await

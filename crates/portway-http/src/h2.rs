@@ -5,8 +5,10 @@
 //! the peer has not made room for; a message that broke is reset, never ended as if it were whole.
 //! Never: names the `h2` crate's types to the crates above, waits by itself, or knows a route.
 
+pub mod client;
 pub mod incoming;
 pub mod outgoing;
 
+pub use client::Client;
 pub use incoming::Incoming;
 pub use outgoing::{Frames, Outgoing};

@@ -11,11 +11,15 @@ pub mod h1;
 pub mod h2;
 pub mod hygiene;
 pub mod own_fields;
+pub mod replay;
 pub mod reply;
 pub mod request;
+pub mod to_target;
 
 pub use body::{Body, BodyLength, BodyStream, Frame};
 pub use exchange::{ClientSide, Downstream, Exchange, Notes, Protocol, RequestId};
 pub use own_fields::OwnFields;
+pub use replay::{Replay, Unsent};
 pub use reply::Reply;
 pub use request::{Form, Request};
+pub use to_target::HostField;

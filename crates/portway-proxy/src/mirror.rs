@@ -7,8 +7,7 @@
 use std::rc::Rc;
 
 use portway_core::limits;
-use portway_http::h1::pump::Unsent;
-use portway_http::{Body, Downstream, Exchange};
+use portway_http::{Body, Downstream, Exchange, Unsent};
 use portway_plan::{Mirror, RoutePlan};
 use portway_upstream::Attempt;
 

@@ -13,19 +13,27 @@ use tokio::net::TcpStream;
 use crate::attempt::Attempt;
 use crate::upstream::{Counter, Upstream};
 
-/// Opens a connection for a try.
+/// Opens an HTTP/1 connection for a try.
 pub async fn connect(attempt: &Attempt<'_>) -> Result<Conn, ProxyError> {
-    let upstream = attempt.upstream;
-    let spec = &upstream.spec;
-    let _pending = Held::begin(upstream, |u| &u.usage.pending, spec.limits.pending_max)
-        .ok_or_else(|| full(upstream, "max_pending"))?;
-    let target = attempt.picked.target();
-    let now = attempt.timer.wheel().clock().now();
-    let deadline = (now + spec.timeouts.connect).min(attempt.deadline);
+    let _pending = begin_pending(attempt.upstream)?;
+    let deadline = connect_deadline(attempt);
     let open = match begin_connection(attempt) {
         Some(open) => open,
         None => wait_for_room(attempt, deadline).await?,
     };
+    let stream = open_stream(attempt, deadline).await?;
+    let conn = Conn::new(Io::Tcp(stream), Role::Target, attempt.buffers);
+    conn.hold(Box::new(open));
+    Ok(conn)
+}
+
+/// Opens a connection to the target.
+pub(crate) async fn open_stream(
+    attempt: &Attempt<'_>,
+    deadline: Mono,
+) -> Result<TcpStream, ProxyError> {
+    let spec = &attempt.upstream.spec;
+    let target = attempt.picked.target();
     let connecting = TcpStream::connect(target.addr);
     let stream = match with_deadline(attempt.timer, deadline, connecting).await {
         Ok(Ok(stream)) => stream,
@@ -33,23 +41,34 @@ pub async fn connect(attempt: &Attempt<'_>) -> Result<Conn, ProxyError> {
             let detail = format!("{} of upstream {}", target.label, spec.name);
             return Err(ProxyError::new(Code::ConnectFailure, detail).with_source(error));
         }
-        Err(_) => {
-            let detail = format!(
-                "{} of upstream {}: no connection in time",
-                target.label, spec.name
-            );
-            return Err(ProxyError::new(Code::ConnectTimeout, detail));
-        }
+        Err(_) => return Err(no_connection_in_time(attempt)),
     };
     // Without it small writes wait for acknowledgements; failing to set it costs only time.
     let _ = stream.set_nodelay(true);
-    let conn = Conn::new(Io::Tcp(stream), Role::Target, attempt.buffers);
-    conn.hold(Box::new(open));
-    Ok(conn)
+    Ok(stream)
+}
+
+/// A connection that is wanted now must be open by then.
+pub(crate) fn connect_deadline(attempt: &Attempt<'_>) -> Mono {
+    let now = attempt.timer.wheel().clock().now();
+    (now + attempt.upstream.spec.timeouts.connect).min(attempt.deadline)
+}
+
+pub(crate) fn no_connection_in_time(attempt: &Attempt<'_>) -> ProxyError {
+    let label = &attempt.picked.target().label;
+    let name = &attempt.upstream.spec.name;
+    let detail = format!("{label} of upstream {name}: no connection in time");
+    ProxyError::new(Code::ConnectTimeout, detail)
+}
+
+/// Counts one more exchange that waits for a connection.
+pub(crate) fn begin_pending(upstream: &Arc<Upstream>) -> Result<Held, ProxyError> {
+    let max = upstream.spec.limits.pending_max;
+    Held::begin(upstream, |u| &u.usage.pending, max).ok_or_else(|| full(upstream, "max_pending"))
 }
 
 /// Counts one more connection, if need be in place of an idle one of this worker.
-fn begin_connection(attempt: &Attempt<'_>) -> Option<Held> {
+pub(crate) fn begin_connection(attempt: &Attempt<'_>) -> Option<Held> {
     let max = attempt.upstream.spec.limits.connections_max;
     loop {
         let begun = Held::begin(attempt.upstream, |u| &u.usage.connections, max);
@@ -61,7 +80,10 @@ fn begin_connection(attempt: &Attempt<'_>) -> Option<Held> {
 
 /// Waits until another worker has given up an idle connection; fails once there is none.
 #[cold]
-async fn wait_for_room(attempt: &Attempt<'_>, deadline: Mono) -> Result<Held, ProxyError> {
+pub(crate) async fn wait_for_room(
+    attempt: &Attempt<'_>,
+    deadline: Mono,
+) -> Result<Held, ProxyError> {
     let usage = &attempt.upstream.usage;
     let _wanted = Held::begin(attempt.upstream, |u| &u.usage.wanted, 0);
     loop {

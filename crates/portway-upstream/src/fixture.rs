@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use portway_discovery::{DiscoveredTarget, NamedTarget, SourceSpec, TargetSet};
 
-use crate::spec::{BalanceSpec, LimitSpec, PoolSpec, TimeoutSpec, UpstreamSpec};
+use crate::spec::{BalanceSpec, LimitSpec, PoolSpec, Protocol, TimeoutSpec, UpstreamSpec};
 
 /// An upstream of these addresses and nothing else.
 pub(crate) fn spec(addrs: &[SocketAddr]) -> UpstreamSpec {
@@ -16,6 +16,7 @@ pub(crate) fn spec(addrs: &[SocketAddr]) -> UpstreamSpec {
     UpstreamSpec {
         name: "users".into(),
         source: SourceSpec::Static(named.collect()),
+        protocol: Protocol::H1,
         balance: BalanceSpec::default(),
         health: None,
         outlier: None,

@@ -13,6 +13,7 @@ pub mod connect;
 mod fixture;
 mod guard;
 pub mod health;
+pub mod multiplex;
 pub mod pool;
 pub mod report;
 pub mod retry;

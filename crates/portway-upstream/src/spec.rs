@@ -19,6 +19,8 @@ pub struct UpstreamSpec {
     pub name: Arc<str>,
     /// Where its targets come from.
     pub source: SourceSpec,
+    /// What is spoken with its targets.
+    pub protocol: Protocol,
     /// How a target is picked.
     pub balance: BalanceSpec,
     /// Active checks.
@@ -33,6 +35,16 @@ pub struct UpstreamSpec {
     pub timeouts: TimeoutSpec,
     /// Pooled connections.
     pub pool: PoolSpec,
+}
+
+/// What is spoken with targets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Protocol {
+    /// HTTP/1.1.
+    #[default]
+    H1,
+    /// HTTP/2, without asking first.
+    H2,
 }
 
 /// How a target is picked.

@@ -14,7 +14,9 @@ use portway_balance::{
 use portway_core::Mono;
 use portway_net::timer::Wheel;
 
+use crate::multiplex::Multiplex;
 use crate::pool::Pool;
+use crate::spec::Protocol;
 use crate::target::Target;
 use crate::upstream::{TargetSet, Upstream};
 
@@ -52,7 +54,61 @@ pub struct Picked {
 struct Place {
     target: Arc<Target>,
     label: Rc<str>,
-    pool: Rc<Pool>,
+    way: Way,
+}
+
+/// How a worker gets to a target.
+#[derive(Clone)]
+pub enum Way {
+    /// HTTP/1: a connection per exchange.
+    H1(Rc<Pool>),
+    /// HTTP/2: a stream per exchange.
+    H2(Rc<Multiplex>),
+}
+
+impl Way {
+    fn new(upstream: &Arc<Upstream>, wheel: &Wheel) -> Way {
+        let (upstream, wheel) = (Arc::clone(upstream), wheel.clone());
+        match upstream.spec.protocol {
+            Protocol::H1 => Way::H1(Rc::new(Pool::new(upstream, wheel))),
+            Protocol::H2 => Way::H2(Rc::new(Multiplex::new(upstream, wheel))),
+        }
+    }
+
+    fn idle_since(&self) -> Option<Mono> {
+        match self {
+            Way::H1(pool) => pool.idle_since(),
+            Way::H2(streams) => streams.idle_since(),
+        }
+    }
+
+    fn evict(&self) -> bool {
+        match self {
+            Way::H1(pool) => pool.evict(),
+            Way::H2(streams) => streams.evict(),
+        }
+    }
+
+    fn reap(&self) {
+        match self {
+            Way::H1(pool) => pool.reap(),
+            Way::H2(streams) => streams.reap(),
+        }
+    }
+
+    fn idle(&self) -> usize {
+        match self {
+            Way::H1(pool) => pool.len(),
+            Way::H2(streams) => streams.idle(),
+        }
+    }
+
+    fn close(&self) {
+        match self {
+            Way::H1(pool) => pool.close(),
+            Way::H2(streams) => streams.close(),
+        }
+    }
 }
 
 impl Picked {
@@ -70,8 +126,8 @@ impl Picked {
 
     /// This worker's connections to it.
     #[must_use]
-    pub fn pool(&self) -> &Rc<Pool> {
-        &self.place.pool
+    pub fn way(&self) -> &Way {
+        &self.place.way
     }
 }
 
@@ -155,7 +211,7 @@ impl WorkerUpstream {
             .borrow()
             .places
             .iter()
-            .for_each(|place| place.pool.reap());
+            .for_each(|place| place.way.reap());
     }
 
     /// Closes the connection of this worker that has been idle for longest; whether there was one.
@@ -164,9 +220,9 @@ impl WorkerUpstream {
         let idle = view
             .places
             .iter()
-            .filter_map(|place| Some((place.pool.idle_since()?, &place.pool)));
+            .filter_map(|place| Some((place.way.idle_since()?, &place.way)));
         let oldest = idle.min_by_key(|(since, _)| *since);
-        oldest.is_some_and(|(_, pool)| pool.evict())
+        oldest.is_some_and(|(_, way)| way.evict())
     }
 
     /// Whether there is a limit of connections, so that [`WorkerUpstream::make_room`] may have to.
@@ -188,7 +244,7 @@ impl WorkerUpstream {
             .borrow()
             .places
             .iter()
-            .map(|place| place.pool.len())
+            .map(|place| place.way.idle())
             .sum()
     }
 
@@ -224,18 +280,18 @@ impl WorkerUpstream {
             .targets
             .iter()
             .map(|t| {
-                let pool = match old.iter().position(|place| place.target.addr == t.addr) {
-                    Some(i) => Rc::clone(&old.swap_remove(i).pool),
-                    None => Rc::new(Pool::new(Arc::clone(&self.shared), self.wheel.clone())),
+                let way = match old.iter().position(|place| place.target.addr == t.addr) {
+                    Some(i) => old.swap_remove(i).way.clone(),
+                    None => Way::new(&self.shared, &self.wheel),
                 };
                 Rc::new(Place {
                     target: Arc::clone(t),
                     label: Rc::from(&*t.label),
-                    pool,
+                    way,
                 })
             })
             .collect();
-        old.iter().for_each(|place| place.pool.close());
+        old.iter().for_each(|place| place.way.close());
         view.set = set;
     }
 

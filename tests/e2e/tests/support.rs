@@ -1,5 +1,8 @@
 //! What the tests share: configs in few words, and looks at raw bytes.
 
+pub mod h2_frames;
+pub mod h2_origin;
+
 use portway_testkit::{Gateway, Origin, RawClient, RawReply, raw::get};
 
 /// A gateway with one listener `public`, one route `all`, one upstream `origin`, one worker. Each

@@ -102,7 +102,7 @@ fn what_this_version_does_not_serve_is_refused_by_name() {
                 listeners:\n\
                 - {name: a, bind: \"0.0.0.0:1\", protocol: https, tls: {}, http: {versions: [h1, h2]}}\n\
                 upstreams:\n\
-                - {name: u, targets: [{addr: \"https://h\"}], protocol: grpc, tls: {}}\n\
+                - {name: u, targets: [{addr: \"https://h\"}], protocol: h2, tls: {}}\n\
                 - {name: v, discover: {consul: {}}, health_check: {type: grpc}}\n";
     let (_, problems) = read(text);
     assert_eq!(problems.len(), 10, "{problems:#?}");

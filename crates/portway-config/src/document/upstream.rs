@@ -54,12 +54,16 @@ config! {
 
 choice! {
     /// What is spoken with targets.
-    #[later("h2", "h2c", "grpc")]
+    #[later("h2")]
     pub enum TargetProtocol {
         /// What the address says: plain HTTP/1.
         Auto = "auto",
         /// HTTP/1.1.
         H1 = "h1",
+        /// HTTP/2 without TLS.
+        H2c = "h2c",
+        /// gRPC, which is HTTP/2.
+        Grpc = "grpc",
     }
 }
 

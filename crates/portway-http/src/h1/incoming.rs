@@ -56,8 +56,8 @@ impl Incoming {
         }
     }
 
-    /// The next frame; `None` at the end.
-    pub fn poll_frame(&mut self, cx: &mut Context<'_>) -> PollFrame {
+    /// Goes on sending the rest of the request.
+    pub fn poll_pump(&mut self, cx: &mut Context<'_>) {
         if let Some(pump) = &mut self.pump
             && let Poll::Ready(sent) = pump.poll(cx)
         {
@@ -67,6 +67,11 @@ impl Incoming {
             }
             self.pump = None;
         }
+    }
+
+    /// The next frame; `None` at the end.
+    pub fn poll_frame(&mut self, cx: &mut Context<'_>) -> PollFrame {
+        self.poll_pump(cx);
         let frame = ready!(self.conn.poll_body(cx));
         if self.conn.body_is_done() {
             self.go_home();

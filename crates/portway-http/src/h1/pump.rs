@@ -1,8 +1,8 @@
 //! Sending a request's body to a target, frame by frame, while its reply is being waited for or even
 //! read.
 //!
-//! Must hold: exactly the framing announced in the head; what was sent is kept for a retry only as long
-//! as it fits the limit given. The head queued before goes out together with the first octets.
+//! Must hold: exactly the framing announced in the head; the head queued before goes out together with
+//! the first octets.
 
 use std::task::{Context, Poll, ready};
 
@@ -13,32 +13,19 @@ use portway_core::{Code, ProxyError};
 use super::chunked;
 use super::conn::Conn;
 use super::serialize;
-use crate::body::{Body, Frame};
+use crate::body::Frame;
 use crate::hygiene::framing::Framing;
+use crate::replay::{Replay, Unsent};
 
 /// A request's body on its way to a target.
 pub struct Pump {
     conn: Conn,
-    body: Body,
+    body: Replay,
     framing: Framing,
-    /// Sent again before the rest of the body is read.
-    replay: Vec<Bytes>,
-    replayed: usize,
-    /// What was sent, for another try; `None` once it was more than may be kept.
-    kept: Option<Vec<Bytes>>,
-    keep_bytes_left: usize,
     trailers: Option<HeaderMap>,
     ended: bool,
     /// Octets of the body are queued on the connection.
     unflushed: bool,
-}
-
-/// What is left of a body after a try, for the next one.
-pub struct Unsent {
-    /// Octets that were read and must be sent again first.
-    pub replay: Vec<Bytes>,
-    /// What was not read yet.
-    pub rest: Body,
 }
 
 impl Pump {
@@ -47,12 +34,8 @@ impl Pump {
     pub fn new(conn: Conn, unsent: Unsent, framing: Framing, keep_bytes_max: usize) -> Pump {
         Pump {
             conn,
-            body: unsent.rest,
+            body: Replay::new(unsent, keep_bytes_max),
             framing,
-            kept: Some(Vec::new()),
-            keep_bytes_left: keep_bytes_max,
-            replay: unsent.replay,
-            replayed: 0,
             trailers: None,
             ended: false,
             unflushed: false,
@@ -94,36 +77,14 @@ impl Pump {
     }
 
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, ProxyError>> {
-        if let Some(data) = self.replay.get(self.replayed) {
-            self.replayed += 1;
-            return Poll::Ready(Ok(Some(data.clone())));
-        }
         match ready!(self.body.poll_frame(cx)) {
-            Some(Ok(Frame::Data(data))) => {
-                self.keep(&data);
-                Poll::Ready(Ok(Some(data)))
-            }
+            Some(Ok(Frame::Data(data))) => Poll::Ready(Ok(Some(data))),
             Some(Ok(Frame::Trailers(trailers))) => {
                 self.trailers = Some(trailers);
                 Poll::Ready(Ok(None))
             }
             Some(Err(error)) => Poll::Ready(Err(error)),
             None => Poll::Ready(Ok(None)),
-        }
-    }
-
-    fn keep(&mut self, data: &Bytes) {
-        match self.keep_bytes_left.checked_sub(data.len()) {
-            Some(left) => {
-                self.keep_bytes_left = left;
-                if let Some(kept) = &mut self.kept {
-                    kept.push(data.clone());
-                }
-            }
-            None => {
-                self.kept = None;
-                self.keep_bytes_left = 0;
-            }
         }
     }
 
@@ -146,17 +107,8 @@ impl Pump {
 
     /// Takes the body back for another try; `None` if octets that were sent are no longer there.
     #[must_use]
-    pub fn take_back(mut self) -> Option<Unsent> {
-        let mut replay = std::mem::take(&mut self.replay);
-        let kept = self.kept?;
-        replay.extend(kept);
-        if self.ended && self.trailers.is_some() {
-            return None; // trailers are not kept
-        }
-        Some(Unsent {
-            replay,
-            rest: self.body,
-        })
+    pub fn take_back(self) -> Option<Unsent> {
+        self.body.take_back()
     }
 
     /// Whether all of the request has been handed to the socket.

@@ -12,6 +12,7 @@ use crate::hygiene::forwarded;
 use crate::hygiene::framing::Framing;
 use crate::own_fields::OwnFields;
 use crate::reply::Reply;
+use crate::to_target::{self, HostField};
 
 /// Whether the client's connection goes on, and how it is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,29 +25,12 @@ pub enum Persistence {
     Close,
 }
 
-/// What the Host field says.
-#[derive(Clone, Copy, Debug)]
-pub struct HostField<'a> {
-    /// The name, with its port if `port` is none.
-    pub name: &'a str,
-    /// The port behind the name.
-    pub port: Option<u16>,
-}
-
-/// The header that carries the id unless the config names another.
-static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-
 /// Appends a request's head for a target.
 pub fn request_head(out: &mut Vec<u8>, exchange: &Exchange, host: HostField<'_>, framing: Framing) {
     let request = &exchange.request;
     out.extend_from_slice(request.method.as_str().as_bytes());
     out.push(b' ');
-    let path = if exchange.target_path.is_empty() {
-        &request.path
-    } else {
-        &exchange.target_path
-    };
-    out.extend_from_slice(path.as_bytes());
+    out.extend_from_slice(to_target::path(exchange).as_bytes());
     if let Some(query) = &request.query {
         out.push(b'?');
         out.extend_from_slice(query.as_bytes());
@@ -58,20 +42,16 @@ pub fn request_head(out: &mut Vec<u8>, exchange: &Exchange, host: HostField<'_>,
         out.extend_from_slice(itoa::Buffer::new().format(port).as_bytes());
     }
     out.extend_from_slice(b"\r\n");
-    let id_header = exchange.request_id_header.as_ref().unwrap_or(&REQUEST_ID);
-    let id_header = (!exchange.request_id.is_none()).then_some(id_header);
-    for (name, value) in &request.headers {
-        if !forwarded::is_forwarded_header(name) && Some(name) != id_header {
-            field(out, name, value.as_bytes());
-        }
+    let id_header = to_target::id_header(exchange);
+    for (name, value) in to_target::fields(exchange, id_header) {
+        field(out, name, value.as_bytes());
     }
     if let Some(name) = id_header {
         field(out, name, exchange.request_id.as_bytes());
     }
     forwarded::write_forwarded(exchange, out);
     match framing {
-        // A method that has a meaning for a body says that there is none (RFC 9110, section 8.6).
-        Framing::None | Framing::Close if expects_body(&request.method) => {
+        Framing::None | Framing::Close if to_target::expects_body(&request.method) => {
             out.extend_from_slice(b"content-length: 0\r\n");
         }
         Framing::None | Framing::Close => {}
@@ -79,10 +59,6 @@ pub fn request_head(out: &mut Vec<u8>, exchange: &Exchange, host: HostField<'_>,
         Framing::Chunked => out.extend_from_slice(b"transfer-encoding: chunked\r\n"),
     }
     out.extend_from_slice(b"\r\n");
-}
-
-fn expects_body(method: &Method) -> bool {
-    matches!(*method, Method::POST | Method::PUT | Method::PATCH)
 }
 
 /// How a request's body is framed for a target.

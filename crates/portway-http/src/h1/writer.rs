@@ -49,7 +49,11 @@ impl ReplyWriter {
     ) -> Poll<Result<(), ProxyError>> {
         loop {
             if self.unflushed {
-                ready!(self.poll_flush(cx, conn))?;
+                let flushed = self.poll_flush(cx, conn);
+                if flushed.is_pending() {
+                    body.poll_companion(cx); // a client may read only what answers the rest of its request
+                }
+                ready!(flushed)?;
                 self.unflushed = false;
             }
             if self.ended {

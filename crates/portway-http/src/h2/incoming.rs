@@ -19,6 +19,7 @@ use portway_core::{Code, ProxyError, limits};
 
 use crate::body::{BodyLength, Frame, PollFrame};
 use crate::h1::Role;
+use crate::h2::client::Slot;
 use crate::hygiene::trailers;
 
 /// Something to be done while the body is read, like sending the rest of the request it answers.
@@ -40,6 +41,8 @@ pub struct Incoming {
     /// Called when somebody first wants a frame.
     before_first: Option<Box<dyn FnOnce()>>,
     companion: Option<Companion>,
+    /// The place on the connection that the stream takes up.
+    _slot: Option<Slot>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,6 +66,7 @@ impl Incoming {
             at: At::Data,
             before_first: None,
             companion: None,
+            _slot: None,
         }
     }
 
@@ -77,6 +81,13 @@ impl Incoming {
     #[must_use]
     pub fn with_companion(mut self, companion: Companion) -> Incoming {
         self.companion = Some(companion);
+        self
+    }
+
+    /// The same, giving its place on the connection back when it is dropped.
+    #[must_use]
+    pub(crate) fn holding(mut self, slot: Slot) -> Incoming {
+        self._slot = Some(slot);
         self
     }
 
@@ -107,13 +118,18 @@ impl Incoming {
         self.at == At::End || self.stream.is_end_stream()
     }
 
-    /// The next frame; `None` at the end.
-    pub fn poll_frame(&mut self, cx: &mut Context<'_>) -> PollFrame {
+    /// Goes on with what is to be done while it is read, also while nobody has room for a frame.
+    pub fn poll_companion(&mut self, cx: &mut Context<'_>) {
         if let Some(companion) = &mut self.companion
             && companion.as_mut().poll(cx).is_ready()
         {
             self.companion = None;
         }
+    }
+
+    /// The next frame; `None` at the end.
+    pub fn poll_frame(&mut self, cx: &mut Context<'_>) -> PollFrame {
+        self.poll_companion(cx);
         if let Some(act) = self.before_first.take()
             && !self.stream.is_end_stream()
         {
@@ -132,6 +148,9 @@ impl Incoming {
             match ready!(self.stream.poll_data(cx)) {
                 Some(Ok(data)) if data.is_empty() => {}
                 Some(Ok(data)) => return Poll::Ready(self.take(data).map(Some)),
+                Some(Err(error)) if self.is_whole_despite(&error) => {
+                    return Poll::Ready(Ok(None));
+                }
                 Some(Err(error)) => return Poll::Ready(Err(stream_error(self.role, error))),
                 None => self.end_of_data()?,
             }
@@ -171,6 +190,15 @@ impl Incoming {
             ));
         }
         Ok(Frame::Data(data))
+    }
+
+    /// A target resets without error only after a whole reply, to stop the request (RFC 9113, 8.1).
+    fn is_whole_despite(&self, error: &::h2::Error) -> bool {
+        self.role == Role::Target
+            && error.is_reset()
+            && error.is_remote()
+            && error.reason() == Some(Reason::NO_ERROR)
+            && !matches!(self.declared, BodyLength::Exact(1..))
     }
 
     fn end_of_data(&mut self) -> Result<(), ProxyError> {

@@ -21,6 +21,8 @@ pub trait Frames {
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> PollFrame;
     /// Whether it is certain that nothing more comes, not even trailers.
     fn is_over(&self) -> bool;
+    /// Goes on with what goes along with it, while there is no room for a frame.
+    fn poll_companion(&mut self, _: &mut Context<'_>) {}
 }
 
 impl Frames for Body {
@@ -30,6 +32,10 @@ impl Frames for Body {
 
     fn is_over(&self) -> bool {
         self.is_empty()
+    }
+
+    fn poll_companion(&mut self, cx: &mut Context<'_>) {
+        Body::poll_companion(self, cx);
     }
 }
 
@@ -97,7 +103,11 @@ impl Outgoing {
     ) -> Poll<Result<(), ProxyError>> {
         loop {
             if !self.held.is_empty() {
-                ready!(self.poll_send_held(cx))?;
+                let sent = self.poll_send_held(cx);
+                if sent.is_pending() {
+                    source.poll_companion(cx); // a client may read only what answers the rest
+                }
+                ready!(sent)?;
                 if self.held_is_last {
                     return Poll::Ready(Ok(()));
                 }

@@ -8,14 +8,14 @@ use http::HeaderName;
 use portway_balance::{PolicyKind, WEIGHT_MAX};
 use portway_config::document::{
     CheckType, CircuitBreaker, Discover, DnsRecord, DnsSource, Document, HashOn as HashOnConfig,
-    HealthCheck, LoadBalance, OutlierDetection, Policy, Target, Timeouts, Upstream,
+    HealthCheck, LoadBalance, OutlierDetection, Policy, Target, TargetProtocol, Timeouts, Upstream,
 };
 use portway_config::{Each, Spanned};
 use portway_core::{Diagnostics, Span, UpstreamId};
 use portway_discovery::source::{DnsSpec, FileSpec, NamedTarget, SourceSpec};
 use portway_filter::BreakerPolicy;
 use portway_upstream::spec::{
-    BalanceSpec, HashOn, HealthSpec, LimitSpec, OutlierSpec, PoolSpec, Probe, StickySpec,
+    BalanceSpec, HashOn, HealthSpec, LimitSpec, OutlierSpec, PoolSpec, Probe, Protocol, StickySpec,
     TimeoutSpec, UpstreamSpec,
 };
 
@@ -40,6 +40,7 @@ fn upstream_spec(upstream: &Upstream, problems: &mut Diagnostics) -> UpstreamSpe
     UpstreamSpec {
         name: Arc::from(upstream.name.as_str()),
         source: source(upstream, problems),
+        protocol: protocol(upstream.protocol),
         balance: balance(&upstream.load_balance, problems),
         health: upstream
             .health_check
@@ -59,6 +60,13 @@ fn upstream_spec(upstream: &Upstream, problems: &mut Diagnostics) -> UpstreamSpe
         pool: PoolSpec {
             idle_per_target_max: upstream.pool.max_idle_per_target,
         },
+    }
+}
+
+fn protocol(protocol: TargetProtocol) -> Protocol {
+    match protocol {
+        TargetProtocol::Auto | TargetProtocol::H1 => Protocol::H1,
+        TargetProtocol::H2c | TargetProtocol::Grpc => Protocol::H2,
     }
 }
 

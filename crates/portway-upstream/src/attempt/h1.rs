@@ -1,0 +1,186 @@
+//! A try over HTTP/1: a connection of its own, from the pool or new.
+//!
+//! Must hold: a connection goes back to its pool only when both messages are whole; whatever ends a try
+//! early closes its connection.
+
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use http::{HeaderMap, Method};
+use portway_core::{Code, Mono, ProxyError};
+use portway_http::h1::serialize::{request_framing, request_head};
+use portway_http::h1::{Conn, Home, Incoming, Pump, ReplyHead};
+use portway_http::hygiene::framing::Framing;
+use portway_http::{Body, Exchange, Reply, Unsent};
+
+use super::{Attempt, Sent, Tried, inform, is_idempotent};
+use crate::connect::connect;
+use crate::pool::Pool;
+
+/// Sends the exchange; ready with the reply's head.
+pub(super) async fn run(
+    attempt: &Attempt<'_>,
+    pool: &Rc<Pool>,
+    exchange: &mut Exchange,
+    mut unsent: Unsent,
+) -> Tried {
+    if let Some(conn) = pool.take() {
+        let mut tried = run_on(attempt, pool, exchange, conn.clone(), unsent).await;
+        // The target closed its idle connection while our request was on its way: no failure of
+        // the target. A request that must not run twice is not repeated, though.
+        let stale = matches!(&tried.outcome, Err(e) if e.kind == Code::UpstreamReset)
+            && !conn.has_begun_reply()
+            && is_idempotent(&exchange.request.method);
+        match tried.unsent.take() {
+            Some(again) if stale => unsent = again,
+            other => {
+                return Tried {
+                    outcome: tried.outcome,
+                    unsent: other,
+                };
+            }
+        }
+    }
+    match connect(attempt).await {
+        Ok(conn) => run_on(attempt, pool, exchange, conn, unsent).await,
+        Err(error) => Tried {
+            outcome: Err(error),
+            unsent: Some(unsent),
+        },
+    }
+}
+
+async fn run_on(
+    attempt: &Attempt<'_>,
+    pool: &Rc<Pool>,
+    exchange: &mut Exchange,
+    conn: Conn,
+    unsent: Unsent,
+) -> Tried {
+    let framing = request_framing(unsent.length());
+    let host = attempt.host_field(exchange);
+    conn.queue(|out| request_head(out, exchange, host, framing));
+    let mut sending = Sending {
+        pump: Pump::new(conn.clone(), unsent, framing, attempt.keep_bytes_max),
+        state: Sent::Partly,
+        reply_deadline: Mono::NEVER,
+        informational: 0,
+        spare: std::mem::take(&mut exchange.spare_headers),
+    };
+    let head = poll_fn(|cx| poll_reply(attempt, cx, exchange, &conn, &mut sending)).await;
+    let whole = sending.state == Sent::Whole;
+    if sending.state == Sent::CutOff {
+        conn.set_unusable();
+    }
+    match head {
+        Ok(head) => reply(head, pool, conn, sending, whole),
+        Err(error) => {
+            conn.set_unusable();
+            Tried {
+                outcome: Err(error),
+                unsent: sending.pump.take_back(),
+            }
+        }
+    }
+}
+
+struct Sending {
+    pump: Pump,
+    state: Sent,
+    reply_deadline: Mono,
+    informational: u32,
+    spare: HeaderMap,
+}
+
+/// Sends, reads, watches the client and the clock, all at once.
+fn poll_reply(
+    attempt: &Attempt<'_>,
+    cx: &mut Context<'_>,
+    exchange: &Exchange,
+    conn: &Conn,
+    sending: &mut Sending,
+) -> Poll<Result<ReplyHead, ProxyError>> {
+    if let Err(error) = poll_send(attempt, cx, sending) {
+        return Poll::Ready(Err(error));
+    }
+    let is_head = exchange.request.method == Method::HEAD;
+    while let Poll::Ready(head) = conn.poll_reply_head(cx, is_head, &mut sending.spare) {
+        match head {
+            Ok(head) if head.status.is_informational() => inform(
+                exchange,
+                head.status,
+                &head.headers,
+                &mut sending.informational,
+            )?,
+            head => return Poll::Ready(head),
+        }
+    }
+    let sent = sending.state != Sent::Partly;
+    attempt
+        .poll_given_up(cx, exchange, sent, sending.reply_deadline)
+        .map(Err)
+}
+
+fn poll_send(
+    attempt: &Attempt<'_>,
+    cx: &mut Context<'_>,
+    sending: &mut Sending,
+) -> Result<(), ProxyError> {
+    if sending.state != Sent::Partly {
+        return Ok(());
+    }
+    match sending.pump.poll(cx) {
+        Poll::Pending => return Ok(()),
+        Poll::Ready(Ok(())) => sending.state = Sent::Whole,
+        // It may have answered before it stopped reading: that answer counts.
+        Poll::Ready(Err(error)) if error.kind == Code::UpstreamReset => {
+            sending.state = Sent::CutOff
+        }
+        Poll::Ready(Err(error)) => return Err(error),
+    }
+    sending.reply_deadline = attempt.reply_deadline();
+    Ok(())
+}
+
+fn reply(head: ReplyHead, pool: &Rc<Pool>, conn: Conn, sending: Sending, whole: bool) -> Tried {
+    let bodiless = matches!(head.framing, Framing::None | Framing::Length(0));
+    let mut unsent = None;
+    let body = if whole {
+        unsent = sending.pump.take_back();
+        if bodiless {
+            go_home(pool, conn)
+        } else {
+            incoming(pool, conn, None)
+        }
+    } else if bodiless {
+        // What is left of the request has no reader: both ends stop here.
+        Body::Empty
+    } else {
+        let rest = (sending.state == Sent::Partly).then(|| Box::new(sending.pump));
+        incoming(pool, conn, rest)
+    };
+    let reply = Reply {
+        status: head.status,
+        headers: head.headers,
+        body,
+        declared_length: head.declared_length,
+        close: false,
+    };
+    Tried {
+        outcome: Ok(reply),
+        unsent,
+    }
+}
+
+fn incoming(pool: &Rc<Pool>, conn: Conn, rest: Option<Box<Pump>>) -> Body {
+    let home: Rc<dyn Home> = Rc::clone(pool) as Rc<dyn Home>;
+    Body::H1(Incoming::of_reply(conn, rest, home))
+}
+
+fn go_home(pool: &Rc<Pool>, conn: Conn) -> Body {
+    if conn.is_reusable() {
+        pool.give_back(conn);
+    }
+    Body::Empty
+}

@@ -1,0 +1,157 @@
+//! A try over HTTP/2: a stream of a connection that others use too.
+//!
+//! Must hold: what ends a try early resets its stream and leaves the connection to the others; a request
+//! that the target has not touched, or that met a connection which was closing, is sent again, but not
+//! without end.
+
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use portway_core::{Code, Mono, ProxyError, Retry, limits};
+use portway_http::h2::client::{Call, Heard, ReplyHead, Slot};
+use portway_http::{Exchange, Unsent};
+
+use super::{Attempt, Sent, Tried, inform, is_idempotent};
+use crate::multiplex::Multiplex;
+
+/// A request that its connection would not take is offered to so many others: each time it was the
+/// connection that was at fault, not the target.
+const RESENDS_MAX: u32 = 2;
+
+/// Sends the exchange; ready with the reply's head.
+pub(super) async fn run(
+    attempt: &Attempt<'_>,
+    streams: &Rc<Multiplex>,
+    exchange: &mut Exchange,
+    mut unsent: Unsent,
+) -> Tried {
+    let mut refused_by = None;
+    let mut resends = 0;
+    loop {
+        let slot = match streams.checkout(attempt, refused_by.as_ref()).await {
+            Ok(slot) => slot,
+            Err(error) => {
+                return Tried {
+                    outcome: Err(error),
+                    unsent: Some(unsent),
+                };
+            }
+        };
+        let client = slot.client().clone();
+        let fresh = client.opened() == 1;
+        let tried = run_on(attempt, exchange, slot, unsent).await;
+        let again = match &tried.outcome {
+            Err(error) if error.retry == Retry::Safe => true,
+            // The target closed its idle connection while our request was on its way.
+            Err(error) if error.kind == Code::UpstreamReset && !fresh => {
+                client.is_closing() && is_idempotent(&exchange.request.method)
+            }
+            _ => false,
+        };
+        match tried.unsent {
+            Some(rest) if again && resends < RESENDS_MAX => unsent = rest,
+            rest => {
+                return Tried {
+                    outcome: tried.outcome,
+                    unsent: rest,
+                };
+            }
+        }
+        resends += 1;
+        refused_by = Some(client);
+    }
+}
+
+async fn run_on(
+    attempt: &Attempt<'_>,
+    exchange: &mut Exchange,
+    slot: Slot,
+    unsent: Unsent,
+) -> Tried {
+    let host = attempt.host_field(exchange);
+    // Targets that are restarted refuse streams as a matter of course, with or without a retry policy.
+    let keep_bytes_max = attempt.keep_bytes_max.max(limits::RETRY_BUFFER_BYTES_MAX);
+    let call = match slot.send(exchange, host, unsent, keep_bytes_max) {
+        Ok(call) => call,
+        Err(not_sent) => {
+            return Tried {
+                outcome: Err(not_sent.error),
+                unsent: Some(not_sent.unsent),
+            };
+        }
+    };
+    let mut sending = Sending {
+        call,
+        state: Sent::Partly,
+        reply_deadline: Mono::NEVER,
+        informational: 0,
+    };
+    let head = poll_fn(|cx| poll_reply(attempt, cx, exchange, &mut sending)).await;
+    match head {
+        Ok(head) => {
+            let (reply, unsent) = sending.call.into_reply(head);
+            Tried {
+                outcome: Ok(reply),
+                unsent,
+            }
+        }
+        Err(error) => Tried {
+            outcome: Err(error),
+            unsent: sending.call.take_back(),
+        },
+    }
+}
+
+struct Sending {
+    call: Call,
+    state: Sent,
+    reply_deadline: Mono,
+    informational: u32,
+}
+
+/// Sends, reads, watches the client and the clock, all at once.
+fn poll_reply(
+    attempt: &Attempt<'_>,
+    cx: &mut Context<'_>,
+    exchange: &Exchange,
+    sending: &mut Sending,
+) -> Poll<Result<ReplyHead, ProxyError>> {
+    if let Err(error) = poll_send(attempt, cx, sending) {
+        return Poll::Ready(Err(error));
+    }
+    while let Poll::Ready(heard) = sending.call.poll_heard(cx) {
+        match heard {
+            Ok(Heard::Informational(status, headers)) => {
+                inform(exchange, status, &headers, &mut sending.informational)?;
+            }
+            Ok(Heard::Final(head)) => return Poll::Ready(Ok(head)),
+            Err(error) => return Poll::Ready(Err(error)),
+        }
+    }
+    let sent = sending.state != Sent::Partly;
+    attempt
+        .poll_given_up(cx, exchange, sent, sending.reply_deadline)
+        .map(Err)
+}
+
+fn poll_send(
+    attempt: &Attempt<'_>,
+    cx: &mut Context<'_>,
+    sending: &mut Sending,
+) -> Result<(), ProxyError> {
+    if sending.state != Sent::Partly {
+        return Ok(());
+    }
+    match sending.call.poll_send(cx) {
+        Poll::Pending => return Ok(()),
+        Poll::Ready(Ok(())) => sending.state = Sent::Whole,
+        // It may have answered before it stopped reading: that answer counts.
+        Poll::Ready(Err(error)) if error.kind == Code::UpstreamReset => {
+            sending.state = Sent::CutOff
+        }
+        Poll::Ready(Err(error)) => return Err(error),
+    }
+    sending.reply_deadline = attempt.reply_deadline();
+    Ok(())
+}

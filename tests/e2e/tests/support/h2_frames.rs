@@ -1,0 +1,164 @@
+//! A target that speaks HTTP/2 frame by frame, as the test tells it: for what no library would send.
+//!
+//! Must hold: nothing is answered by itself but SETTINGS and PING; header blocks are not read, only
+//! counted. Never: keeps HPACK state; what it sends needs none.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::Duration;
+
+pub const DATA: u8 = 0;
+pub const HEADERS: u8 = 1;
+pub const RST_STREAM: u8 = 3;
+pub const SETTINGS: u8 = 4;
+pub const PING: u8 = 6;
+pub const GOAWAY: u8 = 7;
+pub const END_STREAM: u8 = 1;
+pub const END_HEADERS: u8 = 4;
+const ACK: u8 = 1;
+
+/// `:status: 200` in HPACK's static table (RFC 7541, appendix A).
+pub const STATUS_200: &[u8] = &[0x88];
+
+#[derive(Clone, Debug)]
+pub struct Frame {
+    pub kind: u8,
+    pub flags: u8,
+    pub stream: u32,
+    pub payload: Vec<u8>,
+}
+
+/// A literal field, not indexed (RFC 7541, section 6.2.2).
+pub fn literal(name: &str, value: &str) -> Vec<u8> {
+    let mut block = vec![0, name.len() as u8];
+    block.extend(name.bytes());
+    block.push(value.len() as u8);
+    block.extend(value.bytes());
+    block
+}
+
+/// One connection from the gateway.
+pub struct FrameConn {
+    stream: TcpStream,
+    /// Which one, from 1.
+    pub number: usize,
+}
+
+impl FrameConn {
+    /// The next frame that is no SETTINGS, PING, WINDOW_UPDATE; `None` when the gateway has closed.
+    pub fn next(&mut self) -> Option<Frame> {
+        loop {
+            let frame = self.read().ok()?;
+            match (frame.kind, frame.flags & ACK) {
+                (SETTINGS, 0) => self.send(SETTINGS, ACK, 0, &[]),
+                (PING, 0) => self.send(PING, ACK, 0, &frame.payload),
+                (SETTINGS | PING | 8, _) => {}
+                _ => return Some(frame),
+            }
+        }
+    }
+
+    /// The next HEADERS: the stream it opens.
+    pub fn request(&mut self) -> Option<u32> {
+        loop {
+            let frame = self.next()?;
+            if frame.kind == HEADERS {
+                return Some(frame.stream);
+            }
+        }
+    }
+
+    fn read(&mut self) -> std::io::Result<Frame> {
+        let mut head = [0; 9];
+        self.stream.read_exact(&mut head)?;
+        let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
+        let mut payload = vec![0; length as usize];
+        self.stream.read_exact(&mut payload)?;
+        Ok(Frame {
+            kind: head[3],
+            flags: head[4],
+            stream: u32::from_be_bytes([head[5], head[6], head[7], head[8]]),
+            payload,
+        })
+    }
+
+    pub fn send(&mut self, kind: u8, flags: u8, stream: u32, payload: &[u8]) {
+        let mut frame = (payload.len() as u32).to_be_bytes()[1..].to_vec();
+        frame.extend([kind, flags]);
+        frame.extend(stream.to_be_bytes());
+        frame.extend(payload);
+        // Whoever hung up on purpose is not to fail here.
+        let _ = self.stream.write_all(&frame);
+    }
+
+    /// A whole reply: 200 and this body.
+    pub fn reply(&mut self, stream: u32, body: &str) {
+        self.send(HEADERS, END_HEADERS, stream, STATUS_200);
+        self.send(DATA, END_STREAM, stream, body.as_bytes());
+    }
+
+    pub fn reset(&mut self, stream: u32, code: u32) {
+        self.send(RST_STREAM, 0, stream, &code.to_be_bytes());
+    }
+
+    /// GOAWAY: streams up to `last` are being worked on.
+    pub fn go_away(&mut self, last: u32, code: u32) {
+        let mut payload = last.to_be_bytes().to_vec();
+        payload.extend(code.to_be_bytes());
+        self.send(GOAWAY, 0, 0, &payload);
+    }
+
+    /// Waits until the gateway has closed.
+    pub fn wait_closed(&mut self) {
+        while self.next().is_some() {}
+    }
+}
+
+/// Where such connections are accepted, each on a thread of its own.
+pub struct FrameOrigin {
+    pub addr: SocketAddr,
+    connections: Arc<AtomicUsize>,
+}
+
+impl FrameOrigin {
+    /// Accepts, sends these SETTINGS (identifier, value), and lets `act` go on.
+    pub fn start(
+        settings: &[(u16, u32)],
+        act: impl Fn(&mut FrameConn) + Send + Sync + 'static,
+    ) -> FrameOrigin {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let addr = listener.local_addr().expect("an address");
+        let connections = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&connections);
+        let act = Arc::new(act);
+        let payload: Vec<u8> = settings
+            .iter()
+            .flat_map(|(id, value)| [&id.to_be_bytes()[..], &value.to_be_bytes()].concat())
+            .collect();
+        thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let number = counted.fetch_add(1, Ordering::SeqCst) + 1;
+                let (act, payload) = (Arc::clone(&act), payload.clone());
+                thread::spawn(move || {
+                    let _ = stream.set_read_timeout(Some(Duration::from_secs(20)));
+                    let mut conn = FrameConn { stream, number };
+                    let mut preface = [0; 24];
+                    if conn.stream.read_exact(&mut preface).is_err() {
+                        return;
+                    }
+                    assert_eq!(&preface, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
+                    conn.send(SETTINGS, 0, 0, &payload);
+                    act(&mut conn);
+                });
+            }
+        });
+        FrameOrigin { addr, connections }
+    }
+
+    pub fn connections(&self) -> usize {
+        self.connections.load(Ordering::SeqCst)
+    }
+}
