@@ -49,8 +49,11 @@ pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(30);
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// From the last request byte to the reply's head.
 pub const RESPONSE_HEADER_TIMEOUT: Duration = Duration::from_secs(15);
-/// One exchange with an upstream, all its tries and the reply's body: a bound, not a goal.
-pub const UPSTREAM_REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+/// Silence of a target in the middle of a reply, where `timeouts.request` does not bound the whole. As
+/// long as Envoy's stream idle timeout: streams of events send a sign of life more often.
+pub const REPLY_SILENCE_MAX: Duration = Duration::from_secs(300);
+/// A mirrored request with its reply, whom nobody waits for.
+pub const MIRROR_TIMEOUT: Duration = Duration::from_secs(30);
 /// Pooled upstream connection unused. Below the 75 s after which nginx closes its side.
 pub const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 /// Pooled connections per target and worker.

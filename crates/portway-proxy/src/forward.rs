@@ -34,14 +34,24 @@ pub struct Lease<'s> {
     _requests: Option<Held>,
     /// The reply itself said that the target failed.
     failed: bool,
-    /// The exchange with the upstream must be over by then.
-    pub deadline: Mono,
+    /// The exchange with the upstream must be over by then; [`Mono::NEVER`] if it may take as long as it
+    /// makes progress.
+    over_by: Mono,
 }
 
 /// The route's breaker and the upstream's, where there are any.
 type Breakers<'s> = [Option<Permit<'s>>; 2];
 
 impl Lease<'_> {
+    /// When to give the reply up, if the last octet of it moved at `progress`.
+    #[must_use]
+    pub fn deadline(&self, progress: Mono) -> Mono {
+        match self.over_by {
+            Mono::NEVER => progress + limits::REPLY_SILENCE_MAX,
+            over_by => over_by,
+        }
+    }
+
     /// The reply has been sent, or never will be for the reason in `code`: who passed the exchange and
     /// who served it learn how it ended. What the client or a limit of ours ended says nothing of them.
     pub fn end(self, code: Option<Code>, now: Mono) {
@@ -121,7 +131,7 @@ pub async fn forward<'s>(
     let limit = plan
         .timeouts
         .request
-        .unwrap_or(upstream.shared.spec.timeouts.request);
+        .or(upstream.shared.spec.timeouts.request);
     let forwarding = Forwarding {
         worker,
         snapshot,
@@ -130,7 +140,7 @@ pub async fn forward<'s>(
         plan,
         upstream,
         retry: plan.retry.as_ref(),
-        deadline: started + limit,
+        deadline: limit.map_or(Mono::NEVER, |limit| started + limit),
         started,
     };
     match forwarding.run(exchange).await {
@@ -167,7 +177,7 @@ impl<'s> Forwarding<'s> {
                     breakers,
                     _requests: requests,
                     failed: reply.status.is_server_error(),
-                    deadline: self.deadline,
+                    over_by: self.deadline,
                 };
                 Ok(Handled {
                     reply,

@@ -305,12 +305,11 @@ impl Session {
                 &self.worker.date.borrow(),
             )
         });
-        let deadline = lease.as_ref().map_or(Mono::NEVER, |lease| lease.deadline);
         let status = reply.status.as_u16();
         self.status.set(status);
         let mut writer = ReplyWriter::new(framing);
         let written = self
-            .write(&mut writer, &mut reply.body, listener, deadline)
+            .write(&mut writer, &mut reply.body, listener, lease.as_ref())
             .await;
         exchange.notes.bytes_out = writer.bytes;
         exchange.notes.bytes_in = self.conn.body_bytes();
@@ -338,38 +337,45 @@ impl Session {
         writer: &mut ReplyWriter,
         body: &mut Body,
         listener: &ListenerPlan,
-        upstream: Mono,
+        lease: Option<&Lease<'_>>,
     ) -> Result<(), ProxyError> {
-        let mut progress = (self.conn.written(), self.worker.wheel.now());
+        let mut last = (self.conn.written(), writer.waits_for_client());
+        let mut progress = self.worker.wheel.now();
         poll_fn(|cx| {
             if let Poll::Ready(done) = writer.poll(cx, &self.conn, body) {
                 return Poll::Ready(done);
             }
-            if self.conn.written() != progress.0 {
-                progress = (self.conn.written(), self.worker.wheel.now());
+            let waits_for_client = writer.waits_for_client();
+            if (self.conn.written(), waits_for_client) != last {
+                last = (self.conn.written(), waits_for_client);
+                progress = self.worker.wheel.now();
             }
-            let client = if writer.waits_for_client() {
-                progress.1 + listener.timeouts.write
-            } else {
-                Mono::NEVER
-            };
-            if !writer.waits_for_client()
-                && self.conn.body_is_done()
-                && self.conn.poll_gone(cx).is_ready()
-            {
+            if !waits_for_client && self.conn.body_is_done() && self.conn.poll_gone(cx).is_ready() {
                 return Poll::Ready(Err(ProxyError::new(
                     Code::ClientGone,
                     "the client did not wait for the whole reply",
                 )));
             }
+            let client = if waits_for_client {
+                progress + listener.timeouts.write
+            } else {
+                Mono::NEVER
+            };
+            let upstream = lease.map_or(Mono::NEVER, |l| l.deadline(progress));
             self.timer.poll(cx, client.min(upstream)).map(|()| {
-                Err(if client <= upstream {
-                    ProxyError::new(
+                Err(match (client <= upstream, waits_for_client) {
+                    (true, _) => ProxyError::new(
                         Code::ClientGone,
                         "the client did not read the reply in time",
-                    )
-                } else {
-                    ProxyError::new(Code::UpstreamTimeout, "the reply was not complete in time")
+                    ),
+                    (false, true) => ProxyError::new(
+                        Code::ClientGone,
+                        "the client was still reading when the time of the exchange was over",
+                    ),
+                    (false, false) => ProxyError::new(
+                        Code::UpstreamTimeout,
+                        "the target did not complete its reply in time",
+                    ),
                 })
             })
         })

@@ -60,7 +60,7 @@ pub fn send(
                 picked: &picked,
                 buffers: &worker.buffers,
                 timer: &timer,
-                deadline: now + upstream.shared.spec.timeouts.request,
+                deadline: now + limits::MIRROR_TIMEOUT,
                 keep_bytes_max: 0,
             };
             if let Ok(mut reply) = attempt.run(&mut copy, unsent).await.outcome {

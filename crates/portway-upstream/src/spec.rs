@@ -150,8 +150,9 @@ pub struct TimeoutSpec {
     pub connect: Duration,
     /// From the request's last octet to the reply's head.
     pub response_header: Duration,
-    /// The whole exchange with the upstream, tries and body included.
-    pub request: Duration,
+    /// The whole exchange with the upstream, tries and body included; `None` if only its parts are
+    /// bounded.
+    pub request: Option<Duration>,
     /// A pooled connection without use is closed after so long.
     pub idle: Duration,
 }
@@ -161,7 +162,7 @@ impl Default for TimeoutSpec {
         TimeoutSpec {
             connect: limits::CONNECT_TIMEOUT,
             response_header: limits::RESPONSE_HEADER_TIMEOUT,
-            request: limits::UPSTREAM_REQUEST_TIMEOUT,
+            request: None,
             idle: limits::POOL_IDLE_TIMEOUT,
         }
     }

@@ -9,6 +9,8 @@ use portway_testkit::raw::{get, post};
 use portway_testkit::wait::within;
 use portway_testkit::{Gateway, Origin, RawClient, RawReply, eventually, ports, replies};
 
+use crate::pool::{Gate, advance};
+use crate::resilience::metric;
 use crate::support::{Setup, code};
 
 /// Turns the clock on, a little at a time, until the client has its answer or the end of its
@@ -195,6 +197,65 @@ fn the_time_of_the_whole_exchange_counts_the_replys_body() {
     let error = turn(&hand, STEP, &mut client).unwrap_err();
     assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
     origin.wait("its connection closed", |seen| seen.open == 0);
+}
+
+/// A download may take as long as it goes on, unless somebody says how long.
+#[test]
+fn without_a_limit_a_reply_is_cut_only_when_its_target_falls_silent() {
+    let gates = [Gate::default(), Gate::default()];
+    let held = gates.clone();
+    let origin = Origin::start(move |_, conn| {
+        conn.send("HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\n0");
+        for (gate, octet) in held.iter().zip(["1", "2"]) {
+            gate.wait();
+            conn.send(octet);
+        }
+    });
+    let (gateway, hand) = manual(Setup::to(&origin));
+    let mut client = RawClient::connect(gateway.addr());
+    client.send(get("/"));
+    assert_eq!(client.try_head().unwrap().word(1), "200");
+    for (gate, octet) in gates.iter().zip(["0", "1"]) {
+        assert_eq!(client.wire().exactly(1).unwrap(), octet.as_bytes());
+        advance(&gateway, &hand, Duration::from_secs(200));
+        gate.open();
+    }
+    assert_eq!(client.wire().exactly(1).unwrap(), b"2", "after 400 s");
+
+    origin.set_handler(replies::hang_mid_body(1_000, 10));
+    client.send(get("/"));
+    assert_eq!(client.try_head().unwrap().word(1), "200");
+    assert_eq!(client.wire().exactly(10).unwrap().len(), 10);
+    let error = turn(&hand, 10 * STEP, &mut client).unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
+    eventually("it is the target's", || {
+        errors(&gateway, "upstream_timeout") == 1.0
+    });
+}
+
+/// Exchanges that ended with this code.
+fn errors(gateway: &Gateway, code: &str) -> f64 {
+    let line = format!("portway_request_errors_total{{route=\"all\",code=\"{code}\"}}");
+    metric(gateway, &line)
+}
+
+#[test]
+fn a_client_that_reads_too_slowly_for_the_limit_is_not_the_targets_fault() {
+    let origin = Origin::start(replies::big(40 * 1024 * 1024));
+    let gateway = Setup::to(&origin)
+        .upstream("timeouts: { request: 300ms }")
+        .start();
+    let mut client = RawClient::connect(gateway.addr());
+    client.send(get("/"));
+    // Reads nothing until the time is over.
+    origin.wait("the origin is let go", |seen| {
+        seen.request_count == 1 && seen.open == 0
+    });
+    assert!(client.try_reply("GET").is_err(), "not the whole of it");
+    eventually("it is the client's", || {
+        errors(&gateway, "client_gone") == 1.0
+    });
+    assert_eq!(errors(&gateway, "upstream_timeout"), 0.0);
 }
 
 #[test]

@@ -295,8 +295,9 @@ config! {
         pub connect: Spanned<Duration> = limits::CONNECT_TIMEOUT,
         /// From the request's end to the reply's head.
         pub response_header: Spanned<Duration> = limits::RESPONSE_HEADER_TIMEOUT,
-        /// The whole exchange, with all its tries and the reply's body.
-        pub request: Spanned<Duration> = limits::UPSTREAM_REQUEST_TIMEOUT,
+        /// The whole exchange, with all its tries and the reply's body to its last byte. Without it a reply
+        /// that has begun may take as long as it goes on.
+        pub request: Option<Spanned<Duration>>,
         /// A connection without a request is closed after so long.
         pub idle: Spanned<Duration> = limits::POOL_IDLE_TIMEOUT,
     }

@@ -341,18 +341,14 @@ fn breaker_policy(config: &CircuitBreaker, problems: &mut Diagnostics) -> Option
 }
 
 fn timeouts(config: &Timeouts, problems: &mut Diagnostics) -> TimeoutSpec {
-    for timeout in [
-        &config.connect,
-        &config.response_header,
-        &config.request,
-        &config.idle,
-    ] {
+    let each = [&config.connect, &config.response_header, &config.idle];
+    for timeout in each.into_iter().chain(&config.request) {
         positive(timeout, problems);
     }
     TimeoutSpec {
         connect: config.connect.value(),
         response_header: config.response_header.value(),
-        request: config.request.value(),
+        request: config.request.as_ref().map(Spanned::value),
         idle: config.idle.value(),
     }
 }
