@@ -7,12 +7,13 @@
 use std::collections::HashMap;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
 
 use portway_core::{Clock, Mono};
 use portway_filter::LogSpec;
-use portway_net::listen::bind_workers;
+use portway_net::listen::{bind_another, bind_workers};
 use portway_net::{BindError, Connections, Drain, ListenOptions};
 use portway_plan::{ListenerPlan, Plan, RoutePlan};
 use portway_telemetry::access_log::{AccessLog, LogSinks};
@@ -32,6 +33,8 @@ pub enum ApplyError {
     Log(String, io::Error),
     /// A thread or runtime could not be started.
     Thread(io::Error),
+    /// The gateway is on its way out.
+    Ending,
 }
 
 impl std::fmt::Display for ApplyError {
@@ -39,6 +42,7 @@ impl std::fmt::Display for ApplyError {
         match self {
             ApplyError::Bind(listener, error) => write!(f, "listener `{listener}`: {error}"),
             ApplyError::Log(output, error) => write!(f, "access log `{output}`: {error}"),
+            ApplyError::Ending => f.write_str("the gateway is draining and takes no new config"),
             ApplyError::Thread(error) => write!(f, "cannot start a thread: {error}"),
         }
     }
@@ -163,8 +167,18 @@ fn bind(
     old: Option<&Snapshot>,
     plan: &ListenerPlan,
 ) -> Result<Vec<TcpListener>, ApplyError> {
-    let inherited = changing.inherited.take(plan.bind);
+    let mut inherited = changing.inherited.take(plan.bind);
     if !inherited.is_empty() {
+        // A successor may have more workers than its predecessor had.
+        while inherited.len() < parts.workers {
+            match bind_another(plan.bind, ListenOptions::default()) {
+                Ok(socket) => inherited.push(socket),
+                Err(error) => {
+                    tracing::warn!(listener = %plan.name, %error, "not every worker accepts");
+                    break;
+                }
+            }
+        }
         return Ok(inherited);
     }
     let same_address = old.and_then(|old| old.listeners.iter().find(|door| door.addr == plan.bind));
@@ -190,10 +204,11 @@ fn upstreams(
         .map(|spec| match known.get(&*spec.name) {
             Some(live) if live.upstream.spec == *spec => Arc::clone(live),
             before => {
-                let upstream = Arc::new(Upstream::new(spec.clone()));
+                let mut upstream = Upstream::new(spec.clone());
                 if let Some(before) = before {
                     upstream.inherit(&before.upstream);
                 }
+                let upstream = Arc::new(upstream);
                 let tasks = background::spawn(
                     Arc::clone(&upstream),
                     parts.clock.clone(),
@@ -203,7 +218,7 @@ fn upstreams(
                 Arc::new(LiveUpstream {
                     upstream,
                     retired: AtomicBool::new(false),
-                    tasks,
+                    tasks: Mutex::new(Some(tasks)),
                 })
             }
         })
@@ -259,13 +274,14 @@ pub(crate) fn open(changing: &mut Changing, sockets: Vec<(Arc<Door>, Vec<TcpList
 }
 
 /// Ends what `old` had and `new` has not; gives the listeners that drain now.
-pub(crate) fn leave(new: &Snapshot, old: &Snapshot, deadline: Mono) -> Vec<Arc<Door>> {
+pub(crate) fn leave(new: &Snapshot, old: &Arc<Snapshot>, deadline: Mono) -> Vec<Arc<Door>> {
     for (plan, door) in new.plan.listeners.iter().zip(&new.listeners) {
         door.connections.set_max(plan.connections_max);
     }
     let mut left = old.listeners.clone();
     left.retain(|door| !new.listeners.iter().any(|n| n.key == door.key));
     for door in &left {
+        let _ = door.last.set(Arc::clone(old)); // a door leaves once
         door.drain.start(deadline);
         door.close();
     }
@@ -278,16 +294,53 @@ pub(crate) fn leave(new: &Snapshot, old: &Snapshot, deadline: Mono) -> Vec<Arc<D
     left
 }
 
-/// Tells the workers, and frees old snapshots that no exchange uses any more.
-pub(crate) fn refresh(changing: &mut Changing, old: Arc<Snapshot>) {
+/// Tells the workers.
+pub(crate) fn refresh(changing: &Changing) {
     for worker in &changing.commands {
         // A worker too busy to listen finds the new snapshot at its next exchange.
         let _ = worker.try_send(Command::Refresh);
     }
-    changing.old.push(old);
-    changing
-        .old
-        .retain(|snapshot| Arc::strong_count(snapshot) > 1);
+}
+
+/// Old snapshots, kept until no exchange uses them, so that no worker has to free one: 10,000 routes take
+/// milliseconds.
+#[derive(Clone, Default)]
+pub(crate) struct Outgoing(Arc<Mutex<Vec<Arc<Snapshot>>>>);
+
+impl Outgoing {
+    /// How often it is looked whether one can go.
+    const LOOK_EVERY: Duration = Duration::from_millis(200);
+
+    /// Frees the snapshot on `runtime` as soon as it is not used any more.
+    pub(crate) fn free(&self, snapshot: Arc<Snapshot>, runtime: &Handle) {
+        let mut waiting = self.lock();
+        waiting.push(snapshot);
+        if waiting.len() == 1 {
+            let outgoing = self.clone();
+            runtime.spawn(async move {
+                while !outgoing.look() {
+                    tokio::time::sleep(Outgoing::LOOK_EVERY).await;
+                }
+            });
+        }
+    }
+
+    /// Frees what can be freed, and says whether nothing is left.
+    fn look(&self) -> bool {
+        let mut waiting = self.lock();
+        let (used, unused): (Vec<_>, _) = std::mem::take(&mut *waiting)
+            .into_iter()
+            .partition(|snapshot| Arc::strong_count(snapshot) > 1);
+        *waiting = used;
+        let done = waiting.is_empty();
+        drop(waiting);
+        drop::<Vec<_>>(unused);
+        done
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Arc<Snapshot>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Door {
@@ -299,7 +352,8 @@ impl Door {
             addr,
             drain: Drain::new(),
             connections: Connections::new(plan.connections_max),
-            sockets: std::sync::Mutex::new(copies),
+            last: OnceLock::new(),
+            sockets: Mutex::new(copies),
         }
     }
 }

@@ -199,7 +199,7 @@ impl<'s> Forwarding<'s> {
         let own = self.snapshot.shared.routes[self.route.index()]
             .breaker
             .as_deref();
-        let shared = self.upstream.shared.breaker.as_ref();
+        let shared = self.upstream.shared.breaker.as_deref();
         Ok([
             self.pass(own, now, exchange)?,
             self.pass(shared, now, exchange)?,

@@ -63,6 +63,7 @@ pub struct Gateway {
     /// Health checks, discovery; also for the operators' API.
     background: Runtime,
     operators: Option<SocketAddr>,
+    outgoing: apply::Outgoing,
     /// Listeners that no config has any more, as long as they have connections.
     leaving: Mutex<Vec<Weak<Door>>>,
     workers: Mutex<Vec<JoinHandle<()>>>,
@@ -73,8 +74,6 @@ pub(crate) struct Changing {
     pub(crate) commands: Vec<mpsc::Sender<Command>>,
     pub(crate) inherited: Inherited,
     pub(crate) next_door: u64,
-    /// Snapshots that a worker may still use; freed here, not on a worker.
-    pub(crate) old: Vec<Arc<Snapshot>>,
 }
 
 /// What a change did.
@@ -106,7 +105,6 @@ impl Gateway {
             commands: Vec::new(),
             inherited: options.inherited,
             next_door: 1,
-            old: Vec::new(),
         };
         let clock = options.clock.unwrap_or_else(Clock::system);
         let sinks = LogSinks::new();
@@ -142,6 +140,7 @@ impl Gateway {
             changing: Mutex::new(changing),
             background,
             operators: options.operators,
+            outgoing: apply::Outgoing::default(),
             leaving: Mutex::default(),
             workers: Mutex::new(threads),
         })
@@ -150,10 +149,15 @@ impl Gateway {
     /// Makes `plan` the one that new exchanges use.
     ///
     /// # Errors
-    /// If a listener cannot be bound or a log not be opened: then nothing has changed.
+    /// If a listener cannot be bound, a log not be opened, or the gateway is draining: then nothing has
+    /// changed.
     pub fn apply(&self, plan: Plan) -> Result<Applied, ApplyError> {
         let started = self.shared.clock.now();
         let mut changing = self.changing();
+        // Workers that are ending accept nothing: a new listener would leave its clients waiting.
+        if self.shared.drain.is_ending() {
+            return Err(ApplyError::Ending);
+        }
         let shared = &self.shared;
         let workers = changing.commands.len();
         let parts = apply::Parts {
@@ -180,7 +184,9 @@ impl Gateway {
         leaving.retain(|door| door.strong_count() > 0);
         leaving.extend(left.iter().map(Arc::downgrade));
         drop(leaving);
-        apply::refresh(&mut changing, old);
+        apply::refresh(&changing);
+        drop(changing);
+        self.outgoing.free(old, self.background.handle());
         Ok(Applied { generation, took })
     }
 

@@ -72,8 +72,7 @@ pub async fn serve(worker: Rc<Worker>, door: Arc<Door>, stream: TcpStream, peer:
     };
     let mut first = true;
     loop {
-        let snapshot = session.worker.snapshot();
-        let Some(listener) = snapshot.find_listener(session.door.key) else {
+        let Some((snapshot, listener)) = session.worker.snapshot_of(&session.door) else {
             break;
         };
         let plan = &snapshot.shared.plan.listeners[listener.index()];
@@ -87,10 +86,12 @@ pub async fn serve(worker: Rc<Worker>, door: Arc<Door>, stream: TcpStream, peer:
             break;
         }
         first = false;
-        let snapshot = session.worker.snapshot();
+        let Some((snapshot, listener)) = session.worker.snapshot_of(&session.door) else {
+            break;
+        };
         let mut exchange = session.worker.take_exchange();
         let next = {
-            let mut running = pin!(session.exchange(&snapshot, &mut exchange));
+            let mut running = pin!(session.exchange(&snapshot, listener, &mut exchange));
             poll_fn(|cx| match session.is_cut() {
                 true => Poll::Ready(None),
                 false => running.as_mut().poll(cx).map(Some),
@@ -163,11 +164,13 @@ impl Session {
         .await
     }
 
-    async fn exchange(&self, snapshot: &Rc<WorkerSnapshot>, exchange: &mut Exchange) -> Next {
+    async fn exchange(
+        &self,
+        snapshot: &Rc<WorkerSnapshot>,
+        id: ListenerId,
+        exchange: &mut Exchange,
+    ) -> Next {
         let worker = &self.worker;
-        let Some(id) = snapshot.find_listener(self.door.key) else {
-            return Next::Close;
-        };
         let listener = &snapshot.shared.plan.listeners[id.index()];
         exchange.started = worker.wheel.clock().now();
         exchange.seen_at = exchange.started;

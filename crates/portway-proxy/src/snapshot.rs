@@ -8,7 +8,7 @@ use std::cell::OnceCell;
 use std::net::{SocketAddr, TcpListener};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use portway_core::{ListenerId, RouteId, UpstreamId};
 use portway_filter::Chain;
@@ -61,6 +61,9 @@ pub struct Door {
     pub drain: Drain,
     /// Its open connections.
     pub connections: Connections,
+    /// The last snapshot that had it, once no config has it any more: what arrives until its
+    /// connections have ended is served by that one.
+    pub(crate) last: OnceLock<Arc<Snapshot>>,
     /// Copies of its listening sockets, for a successor.
     pub(crate) sockets: Mutex<Vec<TcpListener>>,
 }
@@ -91,14 +94,16 @@ pub struct LiveUpstream {
     pub upstream: Arc<Upstream>,
     /// No longer in any snapshot to come: workers let go of its pools.
     pub retired: AtomicBool,
-    /// Discovery and health checks; they end when this is dropped.
-    pub tasks: portway_upstream::background::Tasks,
+    /// Discovery and health checks; they end when this is retired or dropped.
+    pub(crate) tasks: Mutex<Option<portway_upstream::background::Tasks>>,
 }
 
 impl LiveUpstream {
-    /// Lets go of it in all workers.
+    /// Lets go of it in all workers, and ends what runs for it in the background.
     pub fn retire(&self) {
         self.retired.store(true, Ordering::Release);
+        let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
+        *tasks = None;
     }
 }
 

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use portway_core::{Mono, limits};
+use portway_core::{ListenerId, Mono, limits};
 use portway_http::Exchange;
 use portway_http::h1::{BufferPool, DateCache};
 use portway_net::{Drain, Wheel};
@@ -111,6 +111,24 @@ impl Worker {
             self.refresh();
         }
         Rc::clone(&self.snapshot.borrow())
+    }
+
+    /// The snapshot that serves a listener's connections, and the listener's place in it: the current
+    /// one, or the last that had it.
+    #[must_use]
+    pub fn snapshot_of(&self, door: &Door) -> Option<(Rc<WorkerSnapshot>, ListenerId)> {
+        let current = self.snapshot();
+        match current.find_listener(door.key) {
+            Some(id) => Some((current, id)),
+            None => self.last_snapshot_of(door),
+        }
+    }
+
+    #[cold]
+    fn last_snapshot_of(&self, door: &Door) -> Option<(Rc<WorkerSnapshot>, ListenerId)> {
+        let last = WorkerSnapshot::new(Arc::clone(door.last.get()?));
+        let id = last.find_listener(door.key)?;
+        Some((Rc::new(last), id))
     }
 
     #[cold]

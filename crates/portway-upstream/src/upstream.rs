@@ -40,9 +40,9 @@ pub struct Upstream {
     /// Held while a target is ejected, so that two at once cannot exceed the share allowed.
     pub(crate) ejecting: Mutex<()>,
     /// Its circuit breaker.
-    pub breaker: Option<Breaker>,
+    pub breaker: Option<Arc<Breaker>>,
     /// What is under way.
-    pub usage: Usage,
+    pub usage: Arc<Usage>,
 }
 
 /// What is under way to an upstream, all workers together.
@@ -102,7 +102,7 @@ impl Upstream {
     /// An upstream without targets yet.
     #[must_use]
     pub fn new(spec: UpstreamSpec) -> Upstream {
-        let breaker = spec.breaker.clone().map(Breaker::new);
+        let breaker = spec.breaker.clone().map(|p| Arc::new(Breaker::new(p)));
         Upstream {
             spec,
             targets: ArcSwap::default(),
@@ -111,7 +111,7 @@ impl Upstream {
             remembered: Mutex::default(),
             ejecting: Mutex::default(),
             breaker,
-            usage: Usage::default(),
+            usage: Arc::default(),
         }
     }
 
@@ -170,8 +170,16 @@ impl Upstream {
     /// known of them counts once the new source names them.
     ///
     /// The targets are copies: what the old upstream still learns from exchanges under way moves
-    /// its own epoch only, and a mark here must move this one.
-    pub fn inherit(&self, old: &Upstream) {
+    /// its own epoch only, and a mark here must move this one. The breaker, unless its policy changed,
+    /// and what counts against the limits are the same: what runs on the old upstream still loads the
+    /// targets of this one.
+    pub fn inherit(&mut self, old: &Upstream) {
+        self.usage = Arc::clone(&old.usage);
+        if let (Some(breaker), Some(before)) = (&mut self.breaker, &old.breaker)
+            && breaker.policy() == before.policy()
+        {
+            *breaker = Arc::clone(before);
+        }
         let set = old.targets();
         let targets: Vec<_> = set
             .targets

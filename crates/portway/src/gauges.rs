@@ -50,7 +50,7 @@ fn breakers(snapshot: &Snapshot, out: &mut Gather) {
         }
     }
     for (live, of_routes) in snapshot.upstreams.iter().zip(worst) {
-        let own = live.upstream.breaker.as_ref().map(Breaker::state);
+        let own = live.upstream.breaker.as_deref().map(Breaker::state);
         if let Some(state) = own.or(of_routes) {
             let number = f64::from(state.as_number());
             out.gauge(Metric::BreakerState, &[&live.upstream.spec.name], number);

@@ -292,3 +292,43 @@ fn timeouts_of_the_new_config_hold_for_open_connections() {
     advance(&gateway, &hand, Duration::from_secs(6));
     client.expect_closed();
 }
+
+#[test]
+fn an_upstream_that_is_gone_is_checked_no_more() {
+    let pool = letters(2);
+    let checked = Config {
+        upstream: "health_check: { path: /health, interval: 50ms }",
+        ..Config::PLAIN
+    };
+    let gateway = Gateway::start(&checked.yaml(&pool[..1]));
+    pool[0].wait("it is checked", |seen| seen.request_count >= 2);
+    let other = checked.yaml(&pool[1..]).replace("pool", "other");
+    gateway.reload(&other).unwrap();
+    pool[1].wait("the new one is checked", |seen| seen.request_count >= 1);
+    let before = pool[0].request_count();
+    pool[1].wait("time passes", |seen| seen.request_count >= 10);
+    // One may have been on its way.
+    assert!(pool[0].request_count() <= before + 1);
+}
+
+#[test]
+fn an_open_breaker_stays_open_when_its_upstream_gets_another_target() {
+    let pool = letters(2);
+    pool[0].set_handler(replies::status(500));
+    let config = Config {
+        upstream: "circuit_breaker: { failure_threshold: 2, open_for: 1h }",
+        ..Config::PLAIN
+    };
+    let gateway = Gateway::start(&config.yaml(&pool[..1]));
+    for status in [500, 500, 503] {
+        RawClient::get(gateway.addr(), "/").expect_status(status);
+    }
+    gateway.reload(&config.yaml(&pool)).unwrap();
+    RawClient::get(gateway.addr(), "/").expect_status(503);
+    let other = Config {
+        upstream: "circuit_breaker: { failure_threshold: 3, open_for: 1h }",
+        ..Config::PLAIN
+    };
+    gateway.reload(&other.yaml(&pool[1..])).unwrap();
+    RawClient::get(gateway.addr(), "/").expect_status(200);
+}

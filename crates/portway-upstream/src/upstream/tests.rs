@@ -81,7 +81,7 @@ fn a_new_name_of_the_same_address_counts() {
 #[test]
 fn a_change_of_policy_does_not_forget_who_is_ill() {
     let old = ill();
-    let up = Upstream::new(old.spec.clone());
+    let mut up = Upstream::new(old.spec.clone());
     up.inherit(&old);
     assert_eq!(fit(&up), [false, false, true]);
     up.set_targets(&found(&addrs(3)), Mono(5));
@@ -91,7 +91,7 @@ fn a_change_of_policy_does_not_forget_who_is_ill() {
 #[test]
 fn a_changed_list_is_never_empty_and_keeps_what_is_known() {
     let old = ill();
-    let up = Upstream::new(checked(spec(&addrs(4))));
+    let mut up = Upstream::new(checked(spec(&addrs(4))));
     up.inherit(&old);
     assert_eq!(fit(&up), [false, false, true], "while names are looked up");
     up.set_targets(&found(&addrs(4)), Mono(5));
@@ -102,7 +102,7 @@ fn a_changed_list_is_never_empty_and_keeps_what_is_known() {
 fn another_source_uses_no_target_of_before_but_knows_those_it_names() {
     let old = ill();
     let dns = SourceSpec::Dns(DnsSpec::host("users.internal", 80));
-    let up = Upstream::new(UpstreamSpec {
+    let mut up = Upstream::new(UpstreamSpec {
         source: dns,
         ..old.spec.clone()
     });
@@ -119,7 +119,7 @@ fn another_source_uses_no_target_of_before_but_knows_those_it_names() {
 #[test]
 fn marks_that_nothing_would_take_away_are_not_inherited() {
     let old = ill();
-    let unchecked = Upstream::new(spec(&addrs(3)));
+    let mut unchecked = Upstream::new(spec(&addrs(3)));
     unchecked.inherit(&old);
     assert_eq!(fit(&unchecked), [true, true, true]);
     assert_eq!(fit(&old), [false, false, true], "the old one is as it was");
@@ -128,7 +128,7 @@ fn marks_that_nothing_would_take_away_are_not_inherited() {
 #[test]
 fn a_mark_moves_the_epoch_whatever_the_old_upstream_marks_meanwhile() {
     let old = ill();
-    let up = Upstream::new(old.spec.clone());
+    let mut up = Upstream::new(old.spec.clone());
     up.inherit(&old);
     // The old one's checks still run for a moment.
     old.mark(&old.targets().targets[2], Unfit::Unhealthy, true, Mono(5));

@@ -194,3 +194,38 @@ fn another_limit_of_connections_closes_none() {
     assert_eq!(who(&mut second, &get("/")), "a");
     assert_eq!(who(&mut first, &get("/")), "a", "the same connection");
 }
+
+#[test]
+fn a_connection_that_a_removed_listener_had_accepted_gets_its_first_answer() {
+    let pool = letters(1);
+    let port = ports::reserve();
+    let one = Config::PLAIN.yaml(&pool);
+    let gateway = Gateway::start(&with_second(&one, port.addr()));
+    let mut client = RawClient::connect(port.addr());
+    gateway.wait_connections(1);
+    gateway.reload(&one).unwrap();
+    client.expect_silence(Duration::from_millis(50));
+    client.send(get("/"));
+    let last = client.reply();
+    assert_eq!(last.expect_status(200).text(), "a");
+    assert_eq!(last.field("connection"), Some("close"));
+    client.half_close().expect_closed();
+}
+
+#[test]
+fn a_draining_gateway_takes_no_new_config() {
+    let gate = Gate::default();
+    let pool = holding(&gate);
+    let port = ports::reserve();
+    let yaml = Config::PLAIN.yaml(&pool);
+    let gateway = Gateway::start(&yaml);
+    let mut busy = RawClient::connect(gateway.addr());
+    busy.send(get("/hold"));
+    pool[0].wait("it is under way", |seen| seen.request_count == 1);
+    gateway.drain(Duration::from_secs(60));
+    let refused = gateway.reload(&with_second(&yaml, port.addr()));
+    assert!(refused.unwrap_err().contains("draining"));
+    assert!(refuses(port.addr()), "nobody would answer there");
+    gate.open();
+    assert_eq!(busy.reply().expect_status(200).text(), "a");
+}
