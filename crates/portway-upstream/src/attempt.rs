@@ -68,8 +68,16 @@ impl Attempt<'_> {
         HostField::of(exchange, &self.picked.target().host)
     }
 
-    /// The reply's head must be here by then, if the request is out now.
-    fn reply_deadline(&self) -> Mono {
+    fn deadlines(&self, exchange: &Exchange) -> Deadlines {
+        Deadlines {
+            target: Mono::NEVER,
+            client: exchange.read_deadline,
+            stuck: None,
+        }
+    }
+
+    /// The reply's head must be here, or some more of the request be read, by then.
+    fn target_deadline(&self) -> Mono {
         self.timer.wheel().now() + self.upstream.spec.timeouts.response_header
     }
 
@@ -78,36 +86,86 @@ impl Attempt<'_> {
         &self,
         cx: &mut Context<'_>,
         exchange: &Exchange,
-        sent: bool,
-        reply_deadline: Mono,
+        waiting: Waiting,
+        deadlines: &mut Deadlines,
     ) -> Poll<ProxyError> {
-        if sent && exchange.downstream.poll_gone(cx).is_ready() {
+        if waiting == Waiting::ForReply && exchange.downstream.poll_gone(cx).is_ready() {
             return Poll::Ready(ProxyError::new(
                 Code::ClientGone,
                 "the client did not wait for the reply",
             ));
         }
-        let read_deadline = if sent {
-            Mono::NEVER
-        } else {
-            exchange.read_deadline
-        };
-        let deadline = self.deadline.min(reply_deadline).min(read_deadline);
+        let client = self.watch(waiting, deadlines);
+        let deadline = self.deadline.min(deadlines.target).min(client);
         self.timer.poll(cx, deadline).map(|()| {
-            if deadline == read_deadline {
-                ProxyError::new(
+            if deadline == client {
+                return ProxyError::new(
                     Code::RequestTimeout,
                     "the request body did not arrive in time",
-                )
-            } else {
-                let label = &self.picked.target().label;
-                ProxyError::new(
-                    Code::UpstreamTimeout,
-                    format!("{label} sent no reply in time"),
-                )
+                );
             }
+            let label = &self.picked.target().label;
+            let what = match waiting {
+                Waiting::ForTarget(_) => "did not read the request in time",
+                Waiting::ForClient | Waiting::ForReply => "sent no reply in time",
+            };
+            ProxyError::new(Code::UpstreamTimeout, format!("{label} {what}"))
         })
     }
+
+    /// Keeps the deadlines up with whom the request waits for; gives the one that the client has now.
+    fn watch(&self, waiting: Waiting, deadlines: &mut Deadlines) -> Mono {
+        let now = self.timer.wheel().now();
+        if let Some(stuck) = deadlines.stuck
+            && waiting != Waiting::ForTarget(stuck.octets)
+        {
+            // What the target took its time for is not the client's delay.
+            deadlines.client = deadlines.client + now.since(stuck.since);
+            deadlines.stuck = None;
+        }
+        match waiting {
+            Waiting::ForReply => Mono::NEVER,
+            Waiting::ForClient => {
+                deadlines.target = Mono::NEVER;
+                deadlines.client
+            }
+            Waiting::ForTarget(octets) => {
+                if deadlines.stuck.is_none() {
+                    deadlines.stuck = Some(Stuck { octets, since: now });
+                    deadlines.target = self.target_deadline();
+                }
+                Mono::NEVER
+            }
+        }
+    }
+}
+
+/// Whom a try waits for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Waiting {
+    /// The client, to send more of its request.
+    ForClient,
+    /// The target, to read more of the request than the octets it has taken.
+    ForTarget(u64),
+    /// The target, to reply to what it has.
+    ForReply,
+}
+
+/// Who must have done something by when.
+struct Deadlines {
+    /// The target: read on, or send the reply's head.
+    target: Mono,
+    /// The client: send the whole request.
+    client: Mono,
+    stuck: Option<Stuck>,
+}
+
+/// A target that does not read.
+#[derive(Clone, Copy)]
+struct Stuck {
+    /// It has taken so many octets.
+    octets: u64,
+    since: Mono,
 }
 
 /// How much of the request is out.

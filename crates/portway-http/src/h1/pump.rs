@@ -105,6 +105,12 @@ impl Pump {
         }
     }
 
+    /// Whether the last poll waited for the target to read (rather than for the body to come).
+    #[must_use]
+    pub fn waits_for_target(&self) -> bool {
+        self.unflushed
+    }
+
     /// Takes the body back for another try; `None` if octets that were sent are no longer there.
     #[must_use]
     pub fn take_back(self) -> Option<Unsent> {

@@ -8,13 +8,13 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use http::{HeaderMap, Method};
-use portway_core::{Code, Mono, ProxyError};
+use portway_core::{Code, ProxyError};
 use portway_http::h1::serialize::{request_framing, request_head};
 use portway_http::h1::{Conn, Home, Incoming, Pump, ReplyHead};
 use portway_http::hygiene::framing::Framing;
 use portway_http::{Body, Exchange, Reply, Unsent};
 
-use super::{Attempt, Sent, Tried, inform, is_idempotent};
+use super::{Attempt, Deadlines, Sent, Tried, Waiting, inform, is_idempotent};
 use crate::connect::connect;
 use crate::pool::Pool;
 
@@ -64,11 +64,12 @@ async fn run_on(
     let mut sending = Sending {
         pump: Pump::new(conn.clone(), unsent, framing, attempt.keep_bytes_max),
         state: Sent::Partly,
-        reply_deadline: Mono::NEVER,
+        deadlines: attempt.deadlines(exchange),
         informational: 0,
         spare: std::mem::take(&mut exchange.spare_headers),
     };
     let head = poll_fn(|cx| poll_reply(attempt, cx, exchange, &conn, &mut sending)).await;
+    exchange.read_deadline = sending.deadlines.client;
     let whole = sending.state == Sent::Whole;
     if sending.state == Sent::CutOff {
         conn.set_unusable();
@@ -88,7 +89,7 @@ async fn run_on(
 struct Sending {
     pump: Pump,
     state: Sent,
-    reply_deadline: Mono,
+    deadlines: Deadlines,
     informational: u32,
     spare: HeaderMap,
 }
@@ -116,9 +117,13 @@ fn poll_reply(
             head => return Poll::Ready(head),
         }
     }
-    let sent = sending.state != Sent::Partly;
+    let waiting = match sending.state {
+        Sent::Partly if sending.pump.waits_for_target() => Waiting::ForTarget(conn.written()),
+        Sent::Partly => Waiting::ForClient,
+        Sent::Whole | Sent::CutOff => Waiting::ForReply,
+    };
     attempt
-        .poll_given_up(cx, exchange, sent, sending.reply_deadline)
+        .poll_given_up(cx, exchange, waiting, &mut sending.deadlines)
         .map(Err)
 }
 
@@ -139,7 +144,7 @@ fn poll_send(
         }
         Poll::Ready(Err(error)) => return Err(error),
     }
-    sending.reply_deadline = attempt.reply_deadline();
+    sending.deadlines.target = attempt.target_deadline();
     Ok(())
 }
 

@@ -8,11 +8,11 @@ use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use portway_core::{Code, Mono, ProxyError, Retry, limits};
+use portway_core::{Code, ProxyError, Retry, limits};
 use portway_http::h2::client::{Call, Heard, ReplyHead, Slot};
 use portway_http::{Exchange, Unsent};
 
-use super::{Attempt, Sent, Tried, inform, is_idempotent};
+use super::{Attempt, Deadlines, Sent, Tried, Waiting, inform, is_idempotent};
 use crate::multiplex::Multiplex;
 
 /// A request that its connection would not take is offered to so many others: each time it was the
@@ -84,10 +84,11 @@ async fn run_on(
     let mut sending = Sending {
         call,
         state: Sent::Partly,
-        reply_deadline: Mono::NEVER,
+        deadlines: attempt.deadlines(exchange),
         informational: 0,
     };
     let head = poll_fn(|cx| poll_reply(attempt, cx, exchange, &mut sending)).await;
+    exchange.read_deadline = sending.deadlines.client;
     match head {
         Ok(head) => {
             let (reply, unsent) = sending.call.into_reply(head);
@@ -106,7 +107,7 @@ async fn run_on(
 struct Sending {
     call: Call,
     state: Sent,
-    reply_deadline: Mono,
+    deadlines: Deadlines,
     informational: u32,
 }
 
@@ -129,9 +130,15 @@ fn poll_reply(
             Err(error) => return Poll::Ready(Err(error)),
         }
     }
-    let sent = sending.state != Sent::Partly;
+    let waiting = match sending.state {
+        Sent::Partly => match sending.call.waits_for_target() {
+            Some(octets) => Waiting::ForTarget(octets),
+            None => Waiting::ForClient,
+        },
+        Sent::Whole | Sent::CutOff => Waiting::ForReply,
+    };
     attempt
-        .poll_given_up(cx, exchange, sent, sending.reply_deadline)
+        .poll_given_up(cx, exchange, waiting, &mut sending.deadlines)
         .map(Err)
 }
 
@@ -152,6 +159,6 @@ fn poll_send(
         }
         Poll::Ready(Err(error)) => return Err(error),
     }
-    sending.reply_deadline = attempt.reply_deadline();
+    sending.deadlines.target = attempt.target_deadline();
     Ok(())
 }

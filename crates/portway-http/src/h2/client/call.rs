@@ -105,6 +105,13 @@ impl Call {
         Poll::Ready(sent)
     }
 
+    /// What the target has taken of the request's body, if it has to make room for more.
+    #[must_use]
+    pub fn waits_for_target(&self) -> Option<u64> {
+        let outgoing = self.outgoing.as_ref()?;
+        outgoing.waits_for_peer().then_some(outgoing.bytes)
+    }
+
     /// The next head from the target.
     pub fn poll_heard(&mut self, cx: &mut Context<'_>) -> Poll<Result<Heard, ProxyError>> {
         match self.reply.poll_informational(cx) {
