@@ -9,6 +9,7 @@ mod listener;
 mod normalize;
 mod route;
 mod server;
+mod tls;
 mod upstream;
 
 pub use filter::FilterEntry;
@@ -20,6 +21,9 @@ pub use route::{
     Wanted,
 };
 pub use server::{Admin, Exposed, Process, Workers};
+pub use tls::{
+    Certificate, ClientAuth, ClientAuthMode, ListenerTls, RedirectHttps, TlsVersion, UpstreamTls,
+};
 pub use upstream::{
     CheckType, CircuitBreaker, Discover, DnsRecord, DnsSource, FileSource, HashOn, HealthCheck,
     LoadBalance, OutlierDetection, Policy, Pool, Sticky, Target, TargetProtocol, Timeouts,

@@ -88,6 +88,8 @@ codes! {
     BadHost = "bad_host", 400, 3, "http_request_error", "The request's Host is missing, repeated or invalid";
     /// The client did not finish its request in time.
     RequestTimeout = "request_timeout", 408, 4, "http_request_error", "The request did not arrive in time";
+    /// The connection was not made for the host that is asked for.
+    MisdirectedRequest = "misdirected_request", 421, 3, "http_request_error", "The request belongs on another connection";
     /// The body is larger than the listener or route allows.
     PayloadTooLarge = "payload_too_large", 413, 8, "http_request_denied", "The request body is too large";
     /// The request target is longer than the limit.
@@ -133,6 +135,10 @@ codes! {
     ConnectFailure = "connect_failure", 502, 14, "connection_refused", "The target could not be reached";
     /// Connecting took longer than allowed.
     ConnectTimeout = "connect_timeout", 504, 14, "connection_timeout", "Connecting to the target took too long";
+    /// The TLS handshake with the target failed.
+    UpstreamTls = "upstream_tls", 502, 14, "tls_protocol_error", "No TLS with the target";
+    /// The target's certificate does not hold.
+    UpstreamCertificate = "upstream_certificate", 502, 14, "tls_certificate_error", "The target's certificate does not hold";
     /// The target did not answer in time.
     UpstreamTimeout = "upstream_timeout", 504, 4, "http_response_timeout", "The target did not answer in time";
     /// The target broke the connection before its reply was complete.
@@ -158,6 +164,8 @@ impl Code {
             | Code::NoHealthyTarget
             | Code::ConnectFailure
             | Code::ConnectTimeout
+            | Code::UpstreamTls
+            | Code::UpstreamCertificate
             | Code::UpstreamTimeout
             | Code::UpstreamReset
             | Code::UpstreamBadReply => Side::Upstream,
@@ -170,7 +178,10 @@ impl Code {
     #[must_use]
     pub const fn retry(self) -> Retry {
         match self {
-            Code::ConnectFailure | Code::ConnectTimeout => Retry::Safe,
+            Code::ConnectFailure
+            | Code::ConnectTimeout
+            | Code::UpstreamTls
+            | Code::UpstreamCertificate => Retry::Safe,
             Code::UpstreamTimeout | Code::UpstreamReset | Code::UpstreamBadReply => {
                 Retry::IfIdempotent
             }
@@ -264,7 +275,13 @@ mod tests {
     fn only_failures_before_the_request_left_are_safe_to_repeat() {
         for code in Code::ALL.iter().filter(|c| c.retry() == Retry::Safe) {
             assert!(
-                matches!(code, Code::ConnectFailure | Code::ConnectTimeout),
+                matches!(
+                    code,
+                    Code::ConnectFailure
+                        | Code::ConnectTimeout
+                        | Code::UpstreamTls
+                        | Code::UpstreamCertificate
+                ),
                 "{code}"
             );
         }

@@ -12,7 +12,7 @@
 use std::path::{Path, PathBuf};
 
 use portway_config::decode::{unknown_key, wrong};
-use portway_config::{Address, Decode, FixedEnv, Node, Scalar, parse_node};
+use portway_config::{Address, Decode, FixedEnv, Node, Scalar, Scheme, parse_node};
 use portway_core::Diagnostics;
 
 use crate::lookup::Lookup;
@@ -125,8 +125,7 @@ fn list(node: &Node, problems: &mut Diagnostics) -> Option<Vec<NamedTarget>> {
 
 fn target(node: &Node, problems: &mut Diagnostics) -> Option<NamedTarget> {
     let Some(entries) = node.entries() else {
-        let address = Address::decode(node, problems)?;
-        return Some(named(address, 1));
+        return Some(named(address(node, problems)?, 1));
     };
     for entry in entries
         .iter()
@@ -142,12 +141,27 @@ fn target(node: &Node, problems: &mut Diagnostics) -> Option<NamedTarget> {
         );
         return None;
     };
-    let address = Address::decode(addr, problems)?;
+    let address = address(addr, problems)?;
     let weight = match node.find("weight") {
         None => 1,
         Some(node) => weight(node, problems)?,
     };
     Some(named(address, weight))
+}
+
+/// Whether there is TLS is the upstream's to say, for all of its targets.
+fn address(node: &Node, problems: &mut Diagnostics) -> Option<Address> {
+    let address = Address::decode(node, problems)?;
+    if address.scheme == Some(Scheme::Https) {
+        let what = "a target of a file has no https:// of its own";
+        problems.error(
+            &node.span,
+            what,
+            "write host:port, and `tls: {}` at the upstream",
+        );
+        return None;
+    }
+    Some(address)
 }
 
 fn weight(node: &Node, problems: &mut Diagnostics) -> Option<u32> {

@@ -10,6 +10,7 @@ use std::task::{Context, Poll, Waker};
 
 use http::{Extensions, HeaderMap, StatusCode};
 use portway_core::{Code, ListenerId, Mono, ProxyError, RouteId, UpstreamId};
+use portway_tls::Session;
 
 use crate::{Body, OwnFields, Reply, Request, h1};
 
@@ -53,6 +54,8 @@ pub struct ClientSide {
     pub secure: bool,
     /// What targets are told about the client, as lines of a head, where that was written before.
     pub told: Option<Rc<[u8]>>,
+    /// What the handshake agreed on, with the client's identity if it has a certificate.
+    pub tls: Option<Arc<Session>>,
 }
 
 impl ClientSide {
@@ -259,6 +262,7 @@ impl Exchange {
                 local_port: 0,
                 secure: false,
                 told: None,
+                tls: None,
             },
             protocol: Protocol::Http11,
             request_id: RequestId::NONE,

@@ -9,6 +9,7 @@ mod listeners;
 mod replies;
 mod rewrite;
 mod routes;
+mod tls;
 mod upstreams;
 
 use std::collections::HashMap;

@@ -15,6 +15,7 @@ use portway_filter::{BreakerPolicy, Chain, LogSpec, MetricsPolicy, RetryPolicy};
 use portway_http::h1::HeadLimits;
 use portway_http::hygiene::forwarded::TrustedProxies;
 use portway_route::RouteTable;
+use portway_tls::AcceptSpec;
 use portway_upstream::spec::{HashOn, UpstreamSpec};
 
 /// A whole config, checked.
@@ -74,6 +75,10 @@ pub struct ListenerPlan {
     pub name: Arc<str>,
     /// Its address.
     pub bind: SocketAddr,
+    /// Its TLS; `None` for a plain listener.
+    pub tls: Option<AcceptSpec>,
+    /// The port of https that clients are sent to; `None` if they are served.
+    pub redirect_https: Option<u16>,
     /// What a request's head may be.
     pub head: HeadLimits,
     /// How long clients may take.
@@ -127,6 +132,8 @@ pub struct RoutePlan {
     pub filters: Chain,
     /// What the target is asked instead.
     pub rewrite: Rewrite,
+    /// The port of https that clients without TLS are sent to.
+    pub redirect_https: Option<u16>,
     /// Limits of this route that are tighter or wider than its upstream's.
     pub timeouts: RouteTimeouts,
     /// Tries after the first.

@@ -8,10 +8,12 @@ use std::net::{SocketAddr, TcpListener};
 use std::rc::Rc;
 use std::sync::Arc;
 
+use portway_http::h1::Io;
 use portway_net::{Acceptor, DrainState};
 use tokio::net::TcpStream;
 
 use crate::http1;
+use crate::secure;
 use crate::snapshot::Door;
 use crate::worker::Worker;
 
@@ -62,9 +64,18 @@ fn serve(
     };
     let counted = counter.connection_opened();
     let (worker, door) = (Rc::clone(worker), Arc::clone(door));
+    let Some(acceptor) = door.acceptor() else {
+        tokio::task::spawn_local(async move {
+            worker.connections.update(|n| n + 1);
+            http1::serve(Rc::clone(&worker), door, Io::Tcp(stream), peer).await;
+            worker.connections.update(|n| n - 1);
+            drop((open, counted));
+        });
+        return;
+    };
     tokio::task::spawn_local(async move {
         worker.connections.update(|n| n + 1);
-        http1::serve(Rc::clone(&worker), door, stream, peer).await;
+        secure::serve(Rc::clone(&worker), door, acceptor, stream, peer).await;
         worker.connections.update(|n| n - 1);
         drop((open, counted));
     });

@@ -11,16 +11,19 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
-use portway_core::{Clock, Mono};
+use arc_swap::ArcSwapOption;
+use portway_core::{Clock, Diagnostic, Mono};
 use portway_filter::LogSpec;
 use portway_net::listen::{bind_another, bind_workers};
 use portway_net::{BindError, Connections, Drain, ListenOptions};
 use portway_plan::{ListenerPlan, Plan, RoutePlan};
 use portway_telemetry::access_log::{AccessLog, LogSinks};
+use portway_tls::Connector;
 use portway_upstream::{Breaker, Upstream, UpstreamSpec, background};
 use tokio::runtime::Handle;
 
 use crate::gateway::Changing;
+use crate::material;
 use crate::snapshot::{Door, LiveRoute, LiveUpstream, Snapshot};
 use crate::worker::Command;
 
@@ -29,6 +32,8 @@ use crate::worker::Command;
 pub enum ApplyError {
     /// A listener's address cannot be used.
     Bind(Arc<str>, BindError),
+    /// Files that the config names cannot be used.
+    Files(Vec<Diagnostic>),
     /// An access log cannot be opened.
     Log(String, io::Error),
     /// A thread or runtime could not be started.
@@ -41,6 +46,10 @@ impl std::fmt::Display for ApplyError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             ApplyError::Bind(listener, error) => write!(f, "listener `{listener}`: {error}"),
+            ApplyError::Files(problems) => {
+                let lines: Vec<String> = problems.iter().map(Diagnostic::to_string).collect();
+                f.write_str(&lines.join("\n"))
+            }
             ApplyError::Log(output, error) => write!(f, "access log `{output}`: {error}"),
             ApplyError::Ending => f.write_str("the gateway is draining and takes no new config"),
             ApplyError::Thread(error) => write!(f, "cannot start a thread: {error}"),
@@ -73,6 +82,7 @@ pub(crate) fn build(
     old: Option<&Snapshot>,
     plan: Plan,
 ) -> Result<Built, ApplyError> {
+    let (material, _) = material::load(&plan, old, parts.clock).map_err(ApplyError::Files)?;
     let log = plan
         .log
         .as_ref()
@@ -85,7 +95,10 @@ pub(crate) fn build(
         .collect::<Result<Vec<_>, _>>()?;
     let (listeners, sockets) = listeners(parts, changing, old, &plan.listeners)?;
     // From here on nothing fails.
-    let upstreams = upstreams(parts, old, &plan.upstreams);
+    for (door, acceptor) in listeners.iter().zip(material.acceptors) {
+        door.acceptor.store(acceptor);
+    }
+    let upstreams = upstreams(parts, old, &plan.upstreams, material.connectors);
     let routes = routes(old, &plan.routes, logs);
     let no_route = plan.no_route.adopt(old.map(|old| &old.no_route));
     let generation = old.map_or(1, |old| old.generation + 1);
@@ -155,8 +168,11 @@ fn listeners(
 /// the system chose: there may be several, so their names tell them apart.
 fn find_door<'o>(old: &'o Snapshot, plan: &ListenerPlan) -> Option<&'o Arc<Door>> {
     let named = |other: &ListenerPlan| plan.bind.port() != 0 || other.name == plan.name;
+    // Connections of a listener that got TLS must not go on without it.
+    let same_kind = |other: &ListenerPlan| other.tls.is_some() == plan.tls.is_some();
     let mut known = old.plan.listeners.iter().zip(&old.listeners);
-    let found = known.find(|(other, _)| other.bind == plan.bind && named(other));
+    let found =
+        known.find(|(other, _)| other.bind == plan.bind && named(other) && same_kind(other));
     found.map(|(_, door)| door)
 }
 
@@ -193,6 +209,7 @@ fn upstreams(
     parts: &Parts<'_>,
     old: Option<&Snapshot>,
     specs: &[UpstreamSpec],
+    connectors: Vec<Option<Arc<Connector>>>,
 ) -> Vec<Arc<LiveUpstream>> {
     let known: HashMap<&str, &Arc<LiveUpstream>> = old
         .iter()
@@ -201,10 +218,15 @@ fn upstreams(
         .collect();
     specs
         .iter()
-        .map(|spec| match known.get(&*spec.name) {
-            Some(live) if live.upstream.spec == *spec => Arc::clone(live),
+        .zip(connectors)
+        .map(|(spec, connector)| match known.get(&*spec.name) {
+            Some(live) if live.upstream.spec == *spec => {
+                live.upstream.set_connector(connector);
+                Arc::clone(live)
+            }
             before => {
                 let mut upstream = Upstream::new(spec.clone());
+                upstream.set_connector(connector);
                 if let Some(before) = before {
                     upstream.inherit(&before.upstream);
                 }
@@ -351,6 +373,7 @@ impl Door {
             name: Arc::clone(&plan.name),
             addr,
             drain: Drain::new(),
+            acceptor: ArcSwapOption::empty(),
             connections: Connections::new(plan.connections_max),
             last: OnceLock::new(),
             sockets: Mutex::new(copies),

@@ -85,6 +85,8 @@ fn is_failure(code: Code) -> bool {
         code,
         Code::ConnectFailure
             | Code::ConnectTimeout
+            | Code::UpstreamTls
+            | Code::UpstreamCertificate
             | Code::UpstreamTimeout
             | Code::UpstreamReset
             | Code::UpstreamBadReply

@@ -40,8 +40,14 @@ pub async fn handle<'s>(
     timer: &'s Timer,
     exchange: &mut Exchange,
 ) -> Handled<'s> {
+    if let Some(reply) = misdirected(exchange) {
+        return reply.into();
+    }
     let (filters, found) = find(snapshot, exchange);
     exchange.route = found.as_ref().ok().copied();
+    if let Some(reply) = to_https(snapshot, &found, exchange) {
+        return reply.into();
+    }
     let mut handled = match filters.on_request(exchange).await {
         Flow::Stop(reply) => Handled::from(*reply),
         Flow::Continue => match found {
@@ -51,6 +57,40 @@ pub async fn handle<'s>(
     };
     filters.on_response(exchange, &mut handled.reply).await;
     handled
+}
+
+/// A request on a connection whose handshake was for another host: what was asked of the client
+/// there (its certificate above all) says nothing for this one.
+#[inline]
+fn misdirected(exchange: &mut Exchange) -> Option<Reply> {
+    let tls = exchange.client.tls.as_ref()?;
+    if tls.may_ask_for(&exchange.request.host) {
+        return None;
+    }
+    let named = tls.server_name.as_deref().unwrap_or_default();
+    let detail = format!("the handshake was for `{named}`, the request is for another host");
+    Some(exchange.refuse(Code::MisdirectedRequest, &detail))
+}
+
+/// Sends a client without TLS to https, if that is wanted. The client's side may be another gateway's:
+/// a trusted one says which scheme the client used.
+#[inline]
+fn to_https(
+    snapshot: &WorkerSnapshot,
+    found: &Result<RouteId, Missing>,
+    exchange: &mut Exchange,
+) -> Option<Reply> {
+    let plan = &snapshot.shared.plan;
+    let everywhere = plan.listeners[exchange.client.listener.index()].redirect_https;
+    let port = match found {
+        Ok(route) => plan.routes[route.index()].redirect_https.or(everywhere),
+        Err(Missing::Page(_)) => None,
+        Err(_) => everywhere,
+    }?;
+    if portway_http::hygiene::forwarded::client_scheme(exchange) == "https" {
+        return None;
+    }
+    Some(local::redirect_https(port, exchange))
 }
 
 /// Why no route took the exchange.

@@ -22,7 +22,6 @@ use portway_http::hygiene::framing::Framing;
 use portway_http::{Body, BodyLength, Downstream, Exchange, Protocol};
 use portway_net::Timer;
 use portway_plan::ListenerPlan;
-use tokio::net::TcpStream;
 
 use crate::finish::{finish, note};
 use crate::forward::Lease;
@@ -44,6 +43,7 @@ struct Session {
     peer: SocketAddr,
     /// The status to log if the exchange ends here and now; 0 when there is none, or it was finished.
     status: Cell<u16>,
+    tls: Option<Arc<portway_tls::Session>>,
 }
 
 /// What becomes of the connection after an exchange.
@@ -58,8 +58,9 @@ enum Next {
 }
 
 /// Serves a client connection to its end.
-pub async fn serve(worker: Rc<Worker>, door: Arc<Door>, stream: TcpStream, peer: SocketAddr) {
-    let conn = Conn::new(Io::Tcp(stream), Role::Client, &worker.buffers);
+pub async fn serve(worker: Rc<Worker>, door: Arc<Door>, io: Io, peer: SocketAddr) {
+    let tls = io.session().cloned();
+    let conn = Conn::new(io, Role::Client, &worker.buffers);
     let timer = worker.wheel.timer();
     let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
     let session = Session {
@@ -69,6 +70,7 @@ pub async fn serve(worker: Rc<Worker>, door: Arc<Door>, stream: TcpStream, peer:
         timer,
         peer,
         status: Cell::new(0),
+        tls,
     };
     let mut first = true;
     loop {
@@ -199,7 +201,8 @@ impl Session {
         client.trusted = listener.trusted.contains(self.peer.ip());
         client.listener = id;
         client.local_port = self.door.addr.port();
-        client.secure = false;
+        client.secure = self.tls.is_some();
+        client.tls.clone_from(&self.tls);
     }
 
     async fn read_head(

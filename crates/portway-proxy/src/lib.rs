@@ -12,11 +12,14 @@ pub mod gateway;
 pub mod http;
 pub mod http1;
 pub mod local;
+mod material;
 pub mod mirror;
 pub mod rewrite;
+pub mod secure;
 pub mod snapshot;
 pub mod worker;
 
 pub use apply::ApplyError;
 pub use gateway::{Gateway, GatewayOptions};
+pub use material::{check_files, files};
 pub use snapshot::Snapshot;

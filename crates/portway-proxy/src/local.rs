@@ -13,7 +13,7 @@ mod redirect;
 pub use exposed::{Page, Shown, exposed_page, show};
 pub use files::serve_static;
 pub use fixed::respond;
-pub use redirect::redirect;
+pub use redirect::{redirect, redirect_https};
 
 use http::Method;
 use portway_http::h1::serialize::is_bodiless;

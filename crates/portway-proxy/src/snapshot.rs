@@ -10,12 +10,14 @@ use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
+use arc_swap::ArcSwapOption;
 use portway_core::{ListenerId, RouteId, UpstreamId};
 use portway_filter::Chain;
 use portway_net::{Connections, Drain};
 use portway_plan::Plan;
 use portway_telemetry::access_log::AccessLog;
 use portway_telemetry::metrics::{RouteHandle, Slots, UpstreamHandle};
+use portway_tls::Acceptor;
 use portway_upstream::retry::Budget;
 use portway_upstream::{Breaker, Upstream, WorkerUpstream};
 
@@ -59,6 +61,8 @@ pub struct Door {
     pub addr: SocketAddr,
     /// Ends it without ending the process.
     pub drain: Drain,
+    /// Its TLS; swapped when certificates change.
+    pub(crate) acceptor: ArcSwapOption<Acceptor>,
     /// Its open connections.
     pub connections: Connections,
     /// The last snapshot that had it, once no config has it any more: what arrives until its
@@ -69,6 +73,12 @@ pub struct Door {
 }
 
 impl Door {
+    /// What makes its connections secure; `None` for a plain listener.
+    #[must_use]
+    pub fn acceptor(&self) -> Option<Arc<Acceptor>> {
+        self.acceptor.load_full()
+    }
+
     /// Copies of its listening sockets; none once it is closed.
     #[must_use]
     pub fn share_sockets(&self) -> Vec<TcpListener> {

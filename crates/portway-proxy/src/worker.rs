@@ -21,6 +21,7 @@ use tokio::sync::mpsc;
 
 use crate::accept;
 use crate::gateway::Shared;
+use crate::secure::Failures;
 use crate::snapshot::{Door, LiveUpstream, WorkerSnapshot};
 
 /// What a worker is told.
@@ -49,6 +50,8 @@ pub struct Worker {
     pub date: RefCell<DateCache>,
     /// Random numbers for everything that is not a secret.
     pub random: RefCell<fastrand::Rng>,
+    /// Handshakes that failed, for the log.
+    pub handshake_failures: Failures,
     /// Mirrored requests on their way.
     pub mirrors: Cell<usize>,
     /// Client connections of this worker.
@@ -90,6 +93,7 @@ impl Worker {
             log: RefCell::new(WorkerLog::new()),
             date: RefCell::new(DateCache::new(0)),
             random: RefCell::new(fastrand::Rng::new()),
+            handshake_failures: Failures::default(),
             mirrors: Cell::new(0),
             connections: Cell::new(0),
             generation: Cell::new(current.generation),

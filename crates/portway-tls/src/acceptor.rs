@@ -73,9 +73,7 @@ impl Acceptor {
         let store = Arc::new(store);
         let config = config(spec, &clients, &store)
             .inspect_err(|error| {
-                let span = spec.certificates.first().map(|c| c.cert.span().clone());
-                let span = span.unwrap_or_else(|| portway_core::Span::file(""));
-                problems.error(&span, format!("TLS cannot be set up: {error}"), "");
+                problems.error(spec.at.span(), format!("TLS cannot be set up: {error}"), "");
             })
             .ok()?;
         Some(Acceptor(Arc::new(Inner {
@@ -171,9 +169,7 @@ impl Clients {
             // New keys every 6 hours; a ticket is good for 12 at most.
             None => rustls::crypto::aws_lc_rs::Ticketer::new()
                 .inspect_err(|error| {
-                    let span = spec.certificates.first().map(|c| c.cert.span().clone());
-                    let span = span.unwrap_or_else(|| portway_core::Span::file(""));
-                    loader.problem(&span, format!("no ticket keys: {error}"), "");
+                    loader.problem(spec.at.span(), format!("no ticket keys: {error}"), "");
                 })
                 .ok()?,
         };

@@ -8,7 +8,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use portway_core::{Diagnostics, Span};
+use portway_core::Diagnostics;
 use rustls::client::WantsClientCert;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
@@ -46,13 +46,11 @@ struct Inner {
 }
 
 impl Connector {
-    /// Reads the files of a spec; `span` is where a problem without a file of its own is shown.
-    /// `before` is the upstream's last connector, which goes on if nothing changed. `now` is in seconds
+    /// Reads the files of a spec. `before` is the upstream's last connector, which goes on if nothing changed. `now` is in seconds
     /// since the Unix epoch. `None` if there are problems, all of which are noted.
     #[must_use]
     pub fn load(
         spec: &ConnectSpec,
-        span: &Span,
         before: Option<&Connector>,
         now: u64,
         problems: &mut Diagnostics,
@@ -71,7 +69,7 @@ impl Connector {
                 })
                 .ok()
         });
-        let builder = builder(spec, span, &mut loader);
+        let builder = builder(spec, &mut loader);
         let print = loader.print();
         let (client, name) = (swap(client)?, swap(name)?);
         let builder = builder?;
@@ -138,16 +136,17 @@ fn swap<T>(found: Option<Option<T>>) -> Option<Option<T>> {
 
 fn builder(
     spec: &ConnectSpec,
-    span: &Span,
     loader: &mut Loader<'_>,
 ) -> Option<ConfigBuilder<ClientConfig, WantsClientCert>> {
     let builder = ClientConfig::builder_with_provider(provider())
         .with_protocol_versions(versions(MinVersion::Tls12))
-        .inspect_err(|error| loader.problem(span, format!("TLS cannot be set up: {error}"), ""))
+        .inspect_err(|error| {
+            loader.problem(spec.at.span(), format!("TLS cannot be set up: {error}"), "")
+        })
         .ok()?;
     let roots = match (&spec.ca, spec.verify) {
         (Some(ca), _) => Some(loader.roots(ca)?),
-        (None, Verify::Yes) => Some(loader.system_roots(span)?),
+        (None, Verify::Yes) => Some(loader.system_roots(spec.at.span())?),
         (None, Verify::No) => None,
     };
     Some(match (roots, spec.verify) {

@@ -83,6 +83,8 @@ pub struct ClientAuthSpec {
 /// The TLS of a listener.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AcceptSpec {
+    /// Where it is written.
+    pub at: Spanned<()>,
     /// Its certificates; the first is the default.
     pub certificates: Vec<CertificateSpec>,
     /// The least version.
@@ -114,6 +116,8 @@ pub struct ClientCertificateSpec {
 /// The TLS towards an upstream's targets.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConnectSpec {
+    /// Where it is written.
+    pub at: Spanned<()>,
     /// Who may issue targets' certificates, PEM; the system's CAs if none.
     pub ca: Option<Spanned<PathBuf>>,
     /// The name to ask for and to find in the certificate; the target's own if none.

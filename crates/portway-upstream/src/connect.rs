@@ -8,6 +8,7 @@ use std::sync::Arc;
 use portway_core::{Code, Mono, ProxyError, limits};
 use portway_http::h1::{Conn, Io, Role};
 use portway_net::timer::with_deadline;
+use portway_tls::{Connector, HandshakeError, Reason, Stream};
 use tokio::net::TcpStream;
 
 use crate::attempt::Attempt;
@@ -21,17 +22,14 @@ pub async fn connect(attempt: &Attempt<'_>) -> Result<Conn, ProxyError> {
         Some(open) => open,
         None => wait_for_room(attempt, deadline).await?,
     };
-    let stream = open_stream(attempt, deadline).await?;
-    let conn = Conn::new(Io::Tcp(stream), Role::Target, attempt.buffers);
+    let io = open_stream(attempt, deadline).await?;
+    let conn = Conn::new(io, Role::Target, attempt.buffers);
     conn.hold(Box::new(open));
     Ok(conn)
 }
 
-/// Opens a connection to the target.
-pub(crate) async fn open_stream(
-    attempt: &Attempt<'_>,
-    deadline: Mono,
-) -> Result<TcpStream, ProxyError> {
+/// Opens a connection to the target, with TLS if the upstream has it.
+pub(crate) async fn open_stream(attempt: &Attempt<'_>, deadline: Mono) -> Result<Io, ProxyError> {
     let spec = &attempt.upstream.spec;
     let target = attempt.picked.target();
     let connecting = TcpStream::connect(target.addr);
@@ -45,7 +43,12 @@ pub(crate) async fn open_stream(
     };
     // Without it small writes wait for acknowledgements; failing to set it costs only time.
     let _ = stream.set_nodelay(true);
-    Ok(stream)
+    match attempt.upstream.connector() {
+        None => Ok(Io::Tcp(stream)),
+        Some(connector) => secure(attempt, &connector, stream, deadline)
+            .await
+            .map(Io::Tls),
+    }
 }
 
 /// A connection that is wanted now must be open by then.
@@ -99,6 +102,30 @@ pub(crate) async fn wait_for_room(
             .sleep((now + limits::TIMER_TICK).min(deadline))
             .await;
     }
+}
+
+/// The handshake; boxed, so that plain connections do not carry its state.
+async fn secure(
+    attempt: &Attempt<'_>,
+    connector: &Connector,
+    stream: TcpStream,
+    deadline: Mono,
+) -> Result<Box<Stream>, ProxyError> {
+    let target = attempt.picked.target();
+    let shaking = Box::pin(connector.connect(stream, target.tls_name()));
+    let error = match with_deadline(attempt.timer, deadline, shaking).await {
+        Ok(Ok(stream)) => return Ok(Box::new(stream)),
+        Ok(Err(error)) => error,
+        Err(_) => HandshakeError::timed_out(),
+    };
+    let code = match error.reason {
+        Reason::TimedOut => Code::ConnectTimeout,
+        Reason::BadCertificate | Reason::BadName => Code::UpstreamCertificate,
+        _ => Code::UpstreamTls,
+    };
+    let name = &attempt.upstream.spec.name;
+    let detail = format!("{} of upstream {name}: {error}", target.label);
+    Err(ProxyError::new(code, detail))
 }
 
 fn full(upstream: &Upstream, limit: &str) -> ProxyError {

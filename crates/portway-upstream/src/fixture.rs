@@ -17,6 +17,7 @@ pub(crate) fn spec(addrs: &[SocketAddr]) -> UpstreamSpec {
         name: "users".into(),
         source: SourceSpec::Static(named.collect()),
         protocol: Protocol::H1,
+        tls: None,
         balance: BalanceSpec::default(),
         health: None,
         outlier: None,

@@ -8,9 +8,10 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use portway_core::{Mono, ProxyError};
+use portway_core::{Code, Mono, ProxyError};
 use portway_http::h2::client::{self, Client, Scheme, Slot, Watch};
 use portway_net::timer::{Wheel, with_deadline};
+use portway_tls::Alpn;
 use tokio::sync::Notify;
 
 use crate::attempt::Attempt;
@@ -152,6 +153,14 @@ impl Multiplex {
             changed: &self.changed,
         };
         let stream = open_stream(attempt, deadline).await?;
+        let scheme = match stream.session() {
+            None => Scheme::HTTP,
+            Some(session) if session.alpn == Some(Alpn::H2) => Scheme::HTTPS,
+            Some(_) => {
+                let detail = format!("{} does not speak HTTP/2", attempt.picked.target().label);
+                return Err(ProxyError::new(Code::UpstreamTls, detail));
+            }
+        };
         let watched = Rc::new(Watched {
             upstream: Arc::clone(&self.upstream),
             changed: Rc::clone(&self.changed),
@@ -160,7 +169,7 @@ impl Multiplex {
             is_counted_idle: Cell::new(false),
         });
         let watch: Rc<dyn Watch> = Rc::clone(&watched) as Rc<dyn Watch>;
-        let handshake = client::connect(stream, Scheme::HTTP, watch);
+        let handshake = client::connect(stream, scheme, watch);
         let (client, driver) = with_deadline(attempt.timer, deadline, handshake)
             .await
             .map_err(|_| no_connection_in_time(attempt))??;

@@ -28,7 +28,10 @@ pub fn wants_retry(
         Err(error) if error.retry == Retry::IfIdempotent && !repeatable => false,
         Err(error) => {
             let named = match error.kind {
-                Code::ConnectFailure | Code::ConnectTimeout => policy.on.connect_failure,
+                Code::ConnectFailure
+                | Code::ConnectTimeout
+                | Code::UpstreamTls
+                | Code::UpstreamCertificate => policy.on.connect_failure,
                 Code::UpstreamReset | Code::UpstreamBadReply => policy.on.reset,
                 Code::UpstreamTimeout => policy.on.timeout,
                 _ => false,

@@ -11,6 +11,7 @@ use portway_balance::PolicyKind;
 use portway_core::limits;
 use portway_discovery::SourceSpec;
 use portway_filter::BreakerPolicy;
+use portway_tls::ConnectSpec;
 
 /// An upstream.
 #[derive(Clone, Debug, PartialEq)]
@@ -21,6 +22,8 @@ pub struct UpstreamSpec {
     pub source: SourceSpec,
     /// What is spoken with its targets.
     pub protocol: Protocol,
+    /// TLS towards its targets; `None` for plain ones.
+    pub tls: Option<ConnectSpec>,
     /// How a target is picked.
     pub balance: BalanceSpec,
     /// Active checks.

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use portway_balance::{Load, target_key};
 use portway_core::Mono;
+use portway_tls::TargetName;
 
 /// Why a target is left out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,6 +87,16 @@ impl Target {
     /// Whether this is what it is called.
     pub(crate) fn is_named(&self, host: Option<&str>) -> bool {
         *self.host == *host.unwrap_or(&self.label)
+    }
+
+    /// What a certificate must call it.
+    #[must_use]
+    pub fn tls_name(&self) -> TargetName<'_> {
+        if *self.host == *self.label {
+            TargetName::Ip(self.addr.ip())
+        } else {
+            TargetName::Dns(&self.host)
+        }
     }
 
     /// The same target with another name or weight: load and health go on.

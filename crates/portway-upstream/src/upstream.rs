@@ -7,9 +7,10 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use portway_core::Mono;
 use portway_discovery::{SourceSpec, TargetSet as Discovered};
+use portway_tls::Connector;
 use tokio::sync::Notify;
 
 use crate::breaker::Breaker;
@@ -31,6 +32,7 @@ pub struct Upstream {
     /// What it was made from.
     pub spec: UpstreamSpec,
     targets: ArcSwap<TargetSet>,
+    connector: ArcSwapOption<Connector>,
     epoch: AtomicU64,
     /// Told of each new set; the active checks are the one that waits for it.
     new_set: Notify,
@@ -106,6 +108,7 @@ impl Upstream {
         Upstream {
             spec,
             targets: ArcSwap::default(),
+            connector: ArcSwapOption::empty(),
             epoch: AtomicU64::new(0),
             new_set: Notify::new(),
             remembered: Mutex::default(),
@@ -113,6 +116,17 @@ impl Upstream {
             breaker,
             usage: Arc::default(),
         }
+    }
+
+    /// Makes TLS connections to the targets; `None` if they are plain.
+    #[must_use]
+    pub fn connector(&self) -> Option<Arc<Connector>> {
+        self.connector.load_full()
+    }
+
+    /// What new connections are made with from now on.
+    pub fn set_connector(&self, connector: Option<Arc<Connector>>) {
+        self.connector.store(connector);
     }
 
     /// The targets now.

@@ -86,8 +86,9 @@ impl Running {
             .iter()
             .zip(&gateway.snapshot().listeners)
         {
+            let scheme = if plan.tls.is_some() { "https" } else { "http" };
             tracing::info!(
-                "listening on http://{} (listener `{}`)",
+                "listening on {scheme}://{} (listener `{}`)",
                 door.addr,
                 plan.name
             );

@@ -8,9 +8,10 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use portway_config::{Env, ProcessEnv, Source as Text};
-use portway_core::{Clock, Diagnostic, Diagnostics, Span};
+use portway_core::{Clock, Diagnostic, Diagnostics, Severity, Span};
 use portway_filter::FilterKind;
 use portway_plan::Plan;
+use portway_tls::file::{Print as FilePrint, print_of};
 use xxhash_rust::xxh64::xxh64;
 
 /// What a config file may hold, bytes: 100,000 routes of 640 bytes.
@@ -39,11 +40,12 @@ pub struct Loaded {
     pub print: Print,
 }
 
-/// Hashes of what was read: the config, and each file that it names in a substitution.
+/// Hashes of what was read: the config, each file that it names in a substitution, each file of its TLS.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Print {
     config: Option<u64>,
     files: Vec<(String, Option<u64>)>,
+    tls: Vec<(PathBuf, Option<FilePrint>)>,
 }
 
 impl Source {
@@ -120,13 +122,25 @@ impl Source {
             problems.extend(more);
             plan = compiled.filter(|_| !problems.has_errors());
         }
+        let mut diagnostics = problems.sorted();
+        let mut tls = Vec::new();
+        if let Some(compiled) = &plan {
+            let files = portway_proxy::files(compiled).into_iter();
+            tls = files.map(|path| (path.clone(), print_of(&path))).collect();
+            let found = portway_proxy::check_files(compiled, clock);
+            if found.iter().any(|d| d.severity == Severity::Error) {
+                plan = None;
+            }
+            diagnostics.extend(found);
+        }
         Loaded {
             plan,
             text: document.map(|document| document.source),
-            diagnostics: problems.sorted(),
+            diagnostics,
             print: Print {
                 config: Some(hash(&text)),
                 files: env.files.into_inner(),
+                tls,
             },
         }
     }
@@ -140,6 +154,10 @@ impl Source {
                 .files
                 .iter()
                 .all(|(path, known)| env.file(path).ok().map(|t| hash(&t)) == *known)
+            && print
+                .tls
+                .iter()
+                .all(|(path, known)| print_of(path) == *known)
     }
 
     /// The files that a config read with this print consists of.
@@ -149,6 +167,7 @@ impl Source {
             .map(Path::to_owned)
             .into_iter()
             .chain(named)
+            .chain(print.tls.iter().map(|(path, _)| path.clone()))
             .collect()
     }
 }

@@ -20,3 +20,4 @@ mod resilience;
 mod routing;
 mod support;
 mod timeouts;
+mod tls;

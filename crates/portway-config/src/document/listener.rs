@@ -6,13 +6,15 @@ use ipnet::IpNet;
 use portway_core::limits;
 
 use super::server::Exposed;
+use super::tls::{ListenerTls, RedirectHttps};
+use crate::decode::Given;
 use crate::spanned::Spanned;
 use crate::value::Size;
 use crate::{choice, config, defaults};
 
 config! {
     /// An address that accepts connections.
-    #[later("tls", "proxy_protocol", "upstream", "filters")]
+    #[later("proxy_protocol", "upstream", "filters")]
     pub struct Listener {
         /// Its name, for routes, metrics and logs.
         pub name: Spanned<String>,
@@ -22,6 +24,10 @@ config! {
         pub protocol: Spanned<ListenerProtocol> = ListenerProtocol::Http,
         /// Limits and versions of HTTP.
         pub http: HttpOptions = defaults(),
+        /// TLS of a listener of protocol https.
+        pub tls: Given<ListenerTls>,
+        /// Sends clients of a plain listener to https: `true`, or the port that https has outside.
+        pub redirect_https: Spanned<RedirectHttps> = RedirectHttps::No,
         /// Proxies in front of this gateway, whose word on the client's address counts.
         pub trusted_proxies: Vec<IpNet> = Vec::new(),
         /// Connections open at once; more are closed at once.
@@ -33,10 +39,12 @@ config! {
 
 choice! {
     /// What is spoken on a listener.
-    #[later("https", "tcp", "tls", "udp")]
+    #[later("tcp", "tls", "udp")]
     pub enum ListenerProtocol {
         /// Plain HTTP.
         Http = "http",
+        /// HTTP over TLS.
+        Https = "https",
     }
 }
 

@@ -9,7 +9,7 @@ use portway_core::Span;
 use portway_core::diagnostic::Diagnostics;
 
 use super::server::{Process, Server};
-use super::{Document, Listener, Named, Root, Route, Source, Upstream};
+use super::{Document, Listener, ListenerProtocol, Named, Root, Route, Source, Upstream};
 use crate::decode::{Decode, Given, defaults};
 use crate::node::{Entry, Kind, Node, Origin};
 use crate::spanned::Spanned;
@@ -19,6 +19,8 @@ use crate::substitute::Hidden;
 const VERSION: u32 = 1;
 /// Where a gateway listens that does not say it.
 const PORT: u16 = 8080;
+/// The same, with TLS.
+const TLS_PORT: u16 = 8443;
 /// The name of the listener that `server` describes.
 const LISTENER: &str = "default";
 
@@ -45,7 +47,7 @@ pub(super) fn normalize(
             || !root.upstreams.complete && nameless(node.find("upstreams")),
     };
     let server = root.server.unwrap_or_else(defaults);
-    let wants_listener = server.port.is_some() || server.host.is_some();
+    let wants_listener = server.port.is_some() || server.host.is_some() || server.tls.is_written();
     let has_others = !root.listeners.is_empty() || !root.listeners.complete;
     let mut listeners = root.listeners.items;
     if wants_listener || !has_others {
@@ -86,9 +88,14 @@ fn process(server: Server) -> Process {
 fn listener(server: &Server, span: &Span) -> Listener {
     let host = server.host.as_deref().copied();
     let port = server.port.as_deref().copied();
+    let usual = if server.tls.is_written() {
+        TLS_PORT
+    } else {
+        PORT
+    };
     let bind = SocketAddr::new(
         host.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)),
-        port.unwrap_or(PORT),
+        port.unwrap_or(usual),
     );
     let place = server.port.as_ref().map(Spanned::span);
     let place = place
@@ -97,6 +104,11 @@ fn listener(server: &Server, span: &Span) -> Listener {
     let mut listener: Listener = of_names(span, &[("name", LISTENER), ("bind", "0.0.0.0:0")]);
     listener.bind = Spanned::new(bind, place);
     listener.expose.clone_from(&server.expose);
+    listener.tls.clone_from(&server.tls);
+    if server.tls.is_written() {
+        let place = server.tls.value().map_or(span, Spanned::span);
+        listener.protocol = Spanned::new(ListenerProtocol::Https, place);
+    }
     listener
 }
 

@@ -7,6 +7,7 @@ use portway_core::diagnostic::Diagnostics;
 use serde_json::{Value, json};
 
 use super::filter::FilterEntry;
+use super::tls::RedirectHttps;
 use super::upstream::{HashOn, Target};
 use crate::decode::{Decode, Each, Given, Table, suggest, wrong};
 use crate::node::{Kind, Node};
@@ -61,6 +62,8 @@ config! {
         pub sticky_by: Option<Spanned<HashOn>>,
         /// Sends a copy of the requests there too and ignores the replies.
         pub mirror: Option<MirrorTo>,
+        /// Sends clients without TLS to https: `true`, or the port that https has outside.
+        pub redirect_https: Spanned<RedirectHttps> = RedirectHttps::No,
         /// Limits of this route.
         pub timeouts: RouteTimeouts = defaults(),
         /// Filters of this route, after the global ones. `name: off` switches a global one off.

@@ -7,20 +7,23 @@ use portway_core::diagnostic::Diagnostics;
 use portway_core::{Span, limits};
 use serde_json::{Value, json};
 
-use crate::decode::{Decode, wrong};
+use super::tls::ListenerTls;
+use crate::decode::{Decode, Given, wrong};
 use crate::node::{Node, Scalar};
 use crate::spanned::Spanned;
 use crate::value::{Bind, Secret};
 use crate::{Schema, choice, config};
 
 config! {
-    /// One plain HTTP listener, and defaults for the process.
-    #[later("tls", "proxy_protocol", "protocol")]
+    /// One HTTP listener, and defaults for the process.
+    #[later("proxy_protocol", "protocol")]
     pub(crate) struct Server {
         /// The address to listen on; every address of the machine if there is none.
         pub host: Option<Spanned<IpAddr>>,
         /// The port to listen on; 8080 if there is none and no `listeners`.
         pub port: Option<Spanned<u16>>,
+        /// TLS; the listener is an https one then.
+        pub tls: Given<ListenerTls>,
         /// Worker threads: `auto` for one per core, or a number.
         pub workers: Spanned<Workers> = Workers::Auto,
         /// A request must be complete by then, head and body.

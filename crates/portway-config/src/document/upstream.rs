@@ -7,6 +7,7 @@ use portway_core::diagnostic::Diagnostics;
 use portway_core::{Span, limits};
 use serde_json::{Value, json};
 
+use super::tls::UpstreamTls;
 use crate::decode::{
     Decode, Each, Given, OneOrMany, string_schema, struct_entries, unknown_key, wrong,
 };
@@ -17,7 +18,6 @@ use crate::{Schema, choice, config, defaults};
 
 config! {
     /// A named group of targets.
-    #[later("tls")]
     pub struct Upstream {
         /// Its name, for routes, metrics and logs.
         pub name: Spanned<String>,
@@ -39,6 +39,9 @@ config! {
         pub pool: Pool = defaults(),
         /// What is spoken with the targets.
         pub protocol: TargetProtocol = TargetProtocol::Auto,
+        /// TLS towards the targets. Without it, targets whose address begins with https:// are checked
+        /// against the system's CAs.
+        pub tls: Option<Spanned<UpstreamTls>>,
     }
 }
 

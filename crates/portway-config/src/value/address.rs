@@ -12,13 +12,50 @@ use crate::Schema;
 use crate::decode::{Decode, string_schema, wrong, wrong_with_hint};
 use crate::node::Node;
 
-/// The address of a target that speaks plain HTTP: `http://host:port` or `host:port`.
+/// The address of a target: `http://host:port`, `https://host:port` or `host:port`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Address {
+    /// What the target speaks, where the address says it.
+    pub scheme: Option<Scheme>,
     /// A lower-case host name or an IP address; an IPv6 address without brackets.
     pub host: Box<str>,
     /// The port.
     pub port: u16,
+}
+
+/// What a target speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Scheme {
+    /// Plain HTTP.
+    Http,
+    /// HTTP over TLS.
+    Https,
+}
+
+impl Scheme {
+    fn parse(text: &str) -> Option<Scheme> {
+        let known = [Scheme::Http, Scheme::Https];
+        known
+            .into_iter()
+            .find(|scheme| text.eq_ignore_ascii_case(scheme.as_str()))
+    }
+
+    /// As it is written before `://`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Scheme::Http => "http",
+            Scheme::Https => "https",
+        }
+    }
+
+    /// The port of an address that names none.
+    const fn default_port(self) -> Option<u16> {
+        match self {
+            Scheme::Http => Some(80),
+            Scheme::Https => Some(443),
+        }
+    }
 }
 
 impl Address {
@@ -62,13 +99,17 @@ impl Decode for Address {
                 None
             }
             Err(Refused::Scheme(scheme)) => {
-                let known = ["https", "h2c", "grpc", "grpcs", "tcp", "unix"];
+                let known = ["h2c", "grpc", "grpcs", "tcp", "unix"];
                 let what = if known.contains(&scheme.as_str()) {
                     format!("`{scheme}://` is not supported yet by this version")
                 } else {
                     format!("`{scheme}://` is not a scheme of a target")
                 };
-                problems.error(&node.span, what, "use http://host:port");
+                problems.error(
+                    &node.span,
+                    what,
+                    "use http://host:port or https://host:port",
+                );
                 None
             }
             Err(Refused::Path) => {
@@ -93,7 +134,8 @@ impl Decode for Address {
     }
 
     fn to_json(&self) -> Value {
-        format!("http://{self}").into()
+        let scheme = self.scheme.unwrap_or(Scheme::Http);
+        format!("{}://{self}", scheme.as_str()).into()
     }
 }
 
@@ -106,10 +148,12 @@ enum Refused {
 }
 
 fn parse(text: &str) -> Result<Address, Refused> {
-    let (has_scheme, rest) = match text.split_once("://") {
-        None => (false, text),
-        Some((scheme, rest)) if scheme.eq_ignore_ascii_case("http") => (true, rest),
-        Some((scheme, _)) => return Err(Refused::Scheme(scheme.to_ascii_lowercase())),
+    let (scheme, rest) = match text.split_once("://") {
+        None => (None, text),
+        Some((scheme, rest)) => match Scheme::parse(scheme) {
+            Some(scheme) => (Some(scheme), rest),
+            None => return Err(Refused::Scheme(scheme.to_ascii_lowercase())),
+        },
     };
     let authority = rest.strip_suffix('/').unwrap_or(rest);
     if authority.contains('@') {
@@ -119,10 +163,8 @@ fn parse(text: &str) -> Result<Address, Refused> {
         return Err(Refused::Path);
     }
     let (host, port) = split_port(authority)?;
-    let port = match port {
-        Some(port) => port,
-        None if has_scheme => 80,
-        None => return Err(Refused::Form("add the port")),
+    let Some(port) = port.or(scheme.and_then(Scheme::default_port)) else {
+        return Err(Refused::Form("add the port"));
     };
     if host.is_empty() {
         return Err(Refused::Form("the host is missing"));
@@ -131,6 +173,7 @@ fn parse(text: &str) -> Result<Address, Refused> {
         return Err(Refused::Form("the host is not a name or an IP address"));
     }
     Ok(Address {
+        scheme,
         host: host.to_ascii_lowercase().into(),
         port,
     })
@@ -237,6 +280,7 @@ mod tests {
             ("users_1:8080", "users_1:8080"),
             ("http://[::1]:9000", "[::1]:9000"),
             ("http://[::1]", "[::1]:80"),
+            ("https://users.internal", "users.internal:443"),
         ];
         for (text, shown) in read {
             assert_eq!(parse(text).expect(text).to_string(), shown);
@@ -260,7 +304,7 @@ mod tests {
             "[::1]80",
             "http://u:p@h:80",
             "http://h:80/path",
-            "https://h",
+            "ftp://h",
             "h:80?x",
         ] {
             assert!(parse(text).is_err(), "{text}");

@@ -6,15 +6,16 @@
 
 use std::any::Any;
 use std::cell::RefCell;
-use std::io;
-use std::pin::Pin;
+use std::io::{self, IoSlice};
+use std::pin::{Pin, pin};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes, BytesMut};
 use portway_core::{Code, ProxyError, limits};
 use portway_net::stream::{poll_recv, poll_send};
-use tokio::io::AsyncWrite;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
 use super::chunked::Chunks;
@@ -27,6 +28,74 @@ use crate::hygiene::host::HostMemo;
 pub enum Io {
     /// Plain TCP.
     Tcp(TcpStream),
+    /// TLS over TCP.
+    Tls(Box<portway_tls::Stream>),
+}
+
+impl Io {
+    /// What the TLS handshake agreed on.
+    #[must_use]
+    pub fn session(&self) -> Option<&Arc<portway_tls::Session>> {
+        match self {
+            Io::Tcp(_) => None,
+            Io::Tls(stream) => Some(stream.session()),
+        }
+    }
+}
+
+impl AsyncRead for Io {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Io::Tcp(stream) => Pin::new(stream).poll_read(cx, buf),
+            Io::Tls(stream) => Pin::new(stream).poll_read(cx, buf),
+        }
+    }
+}
+
+impl AsyncWrite for Io {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        octets: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Io::Tcp(stream) => Pin::new(stream).poll_write(cx, octets),
+            Io::Tls(stream) => Pin::new(stream).poll_write(cx, octets),
+        }
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        pieces: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Io::Tcp(stream) => Pin::new(stream).poll_write_vectored(cx, pieces),
+            Io::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, pieces),
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Io::Tcp(stream) => Pin::new(stream).poll_flush(cx),
+            Io::Tls(stream) => Pin::new(stream).poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Io::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
+            Io::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
+        }
+    }
 }
 
 /// Which side of the gateway a connection is on: decides whose fault a broken one is.
@@ -97,6 +166,8 @@ pub(super) struct State {
     data: Bytes,
     /// CRLF follows `data`.
     chunk_end: bool,
+    /// TLS holds records that may not have left.
+    unflushed: bool,
     eof: bool,
     has_buffers: bool,
     pub(super) decoder: Decoder,
@@ -137,6 +208,7 @@ impl Conn {
             out_written: 0,
             data: Bytes::new(),
             chunk_end: false,
+            unflushed: false,
             eof: false,
             has_buffers: false,
             decoder: Decoder::Done,
@@ -157,8 +229,9 @@ impl Conn {
             return Poll::Ready(());
         }
         state.rest();
-        let Io::Tcp(stream) = &state.io;
-        if ready!(stream.poll_read_ready(cx)).is_err() {
+        if let Io::Tcp(stream) = &state.io
+            && ready!(stream.poll_read_ready(cx)).is_err()
+        {
             return Poll::Ready(());
         }
         // A fresh socket counts as ready until a read has shown otherwise: without this, a connection
@@ -194,8 +267,9 @@ impl Conn {
         if !state.reusable || state.eof || !state.read.is_empty() {
             return false;
         }
-        let Io::Tcp(stream) = &state.io;
-        if !portway_net::stream::may_read(stream) {
+        if let Io::Tcp(stream) = &state.io
+            && !portway_net::stream::may_read(stream)
+        {
             return true;
         }
         let mut cx = Context::from_waker(std::task::Waker::noop());
@@ -285,7 +359,7 @@ impl Conn {
     #[must_use]
     pub fn has_unwritten(&self) -> bool {
         let state = self.0.borrow();
-        state.out.len() > state.out_written || !state.data.is_empty()
+        state.out.len() > state.out_written || !state.data.is_empty() || state.unflushed
     }
 
     /// Gives the buffers back while nothing is in them.
@@ -333,8 +407,10 @@ impl Conn {
     pub fn poll_shutdown(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut state = self.0.borrow_mut();
         ready!(state.poll_flush(cx))?;
-        let Io::Tcp(stream) = &mut state.io;
-        Pin::new(stream).poll_shutdown(cx)
+        match &mut state.io {
+            Io::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
+            Io::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
+        }
     }
 
     /// Makes closing send RST instead of FIN, so that the peer cannot take a cut-off message for a
@@ -342,7 +418,10 @@ impl Conn {
     pub fn abort(&self) {
         let mut state = self.0.borrow_mut();
         state.reusable = false;
-        let Io::Tcp(stream) = &state.io;
+        let stream = match &state.io {
+            Io::Tcp(stream) => stream,
+            Io::Tls(stream) => stream.tcp(),
+        };
         // A socket that is already gone needs no reset.
         let _ = stream.set_zero_linger();
     }
@@ -406,8 +485,10 @@ impl State {
         if spare < want.div_ceil(2) {
             self.read.reserve(want);
         }
-        let Io::Tcp(stream) = &self.io;
-        let read = ready!(poll_recv(stream, cx, &mut self.read));
+        let read = match &mut self.io {
+            Io::Tcp(stream) => ready!(poll_recv(stream, cx, &mut self.read)),
+            Io::Tls(stream) => ready!(pin!(stream.read_buf(&mut self.read)).poll(cx)),
+        };
         if !matches!(read, Ok(n) if n > 0) {
             self.eof = true;
         }
@@ -418,13 +499,23 @@ impl State {
         loop {
             let out = &self.out[self.out_written..];
             if out.is_empty() && self.data.is_empty() {
+                if self.unflushed {
+                    ready!(self.poll_flush_tls(cx))?;
+                }
                 self.out.clear();
                 self.out_written = 0;
                 return Poll::Ready(Ok(()));
             }
-            let Io::Tcp(stream) = &self.io;
             let end: &[u8] = if self.chunk_end { b"\r\n" } else { b"" };
-            match ready!(poll_send(stream, cx, out, &[&self.data, end])) {
+            let sent = match &mut self.io {
+                Io::Tcp(stream) => poll_send(stream, cx, out, &[&self.data, end]),
+                Io::Tls(stream) => {
+                    self.unflushed = true;
+                    let all = [out, &self.data, end].map(IoSlice::new);
+                    Pin::new(stream).poll_write_vectored(cx, &all)
+                }
+            };
+            match ready!(sent) {
                 Ok(0) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
                 Ok(n) => {
                     self.written += n as u64;
@@ -438,6 +529,17 @@ impl State {
                 }
             }
         }
+    }
+
+    /// Records that were made and did not fit into the socket.
+    fn poll_flush_tls(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let Io::Tls(stream) = &mut self.io else {
+            return Poll::Ready(Ok(()));
+        };
+        let flushed = ready!(Pin::new(stream).poll_flush(cx));
+        self.unflushed = false;
+        self.reusable &= flushed.is_ok();
+        Poll::Ready(flushed)
     }
 
     /// So many octets of `data` and the CRLF behind it were written.

@@ -14,7 +14,7 @@ use std::net::IpAddr;
 use http::HeaderMap;
 use ipnet::IpNet;
 
-pub use write::{ForwardedField, is_forwarded_header, write_forwarded, write_value};
+pub use write::{ForwardedField, client_scheme, is_forwarded_header, write_forwarded, write_value};
 
 /// The networks whose forwarding fields count.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -100,6 +100,8 @@ fn listener_plan(
     ListenerPlan {
         name: Arc::from(listener.name.as_str()),
         bind: listener.bind.value(),
+        tls: super::tls::of_listener(listener, problems),
+        redirect_https: super::tls::redirect_https(&listener.redirect_https),
         head: HeadLimits {
             head_bytes_max,
             fields_max,

@@ -57,6 +57,7 @@ pub(super) fn routes(
             action: action(index, route, names, problems),
             filters: filters.chain,
             rewrite: rewrite(route, problems),
+            redirect_https: super::tls::redirect_https(&route.redirect_https),
             timeouts: RouteTimeouts {
                 request: route.timeouts.request.as_ref().map(|t| {
                     positive(t, problems);

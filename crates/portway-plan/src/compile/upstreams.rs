@@ -41,6 +41,7 @@ fn upstream_spec(upstream: &Upstream, problems: &mut Diagnostics) -> UpstreamSpe
         name: Arc::from(upstream.name.as_str()),
         source: source(upstream, problems),
         protocol: protocol(upstream.protocol),
+        tls: super::tls::of_upstream(upstream, problems),
         balance: balance(&upstream.load_balance, problems),
         health: upstream
             .health_check

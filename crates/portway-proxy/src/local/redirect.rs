@@ -3,6 +3,7 @@
 //! Must hold: the host is the config's. A path in the config gives a path in `Location`, and that
 //! never starts with `//`, which browsers read as another host.
 
+use http::StatusCode;
 use http::header::{HeaderValue, LOCATION};
 use portway_core::Code;
 use portway_http::{Body, Exchange, Reply};
@@ -27,6 +28,39 @@ pub fn redirect(spec: &Redirect, prefix: Option<&str>, exchange: &mut Exchange) 
             Code::Internal,
             "the redirect's `to` holds a control character",
         ),
+    }
+}
+
+/// Sends the client to the same place at https. The host is the one that the client asked for: it was
+/// checked on entry, and who can make a browser send it could send the browser there at once.
+#[must_use]
+pub fn redirect_https(port: u16, exchange: &mut Exchange) -> Reply {
+    let request = &exchange.request;
+    if request.host.is_empty() {
+        return exchange.refuse(
+            Code::BadHost,
+            "a request without Host cannot be sent to https",
+        );
+    }
+    let mut place = format!("https://{}", request.host);
+    if port != 443 {
+        place.push(':');
+        place.push_str(&port.to_string());
+    }
+    place.push_str(if request.path == "*" {
+        "/"
+    } else {
+        &request.path
+    });
+    if let Some(query) = &request.query {
+        place.push('?');
+        place.push_str(query);
+    }
+    match HeaderValue::try_from(place) {
+        Ok(place) => {
+            Reply::new(StatusCode::PERMANENT_REDIRECT, Body::Empty).with_header(LOCATION, place)
+        }
+        Err(_) => exchange.refuse(Code::BadHost, "the host cannot stand in a redirect"),
     }
 }
 

@@ -115,6 +115,7 @@ impl Authority {
 
     pub fn connect(&self) -> ConnectSpec {
         ConnectSpec {
+            at: Spanned::new((), &Span::file("test.yaml")),
             ca: Some(self.path("ca.pem")),
             server_name: None,
             client: None,
@@ -126,6 +127,7 @@ impl Authority {
 
 pub fn accept(certificates: Vec<CertificateSpec>) -> AcceptSpec {
     AcceptSpec {
+        at: Spanned::new((), &Span::file("test.yaml")),
         certificates,
         min_version: MinVersion::Tls12,
         client_auth: None,
@@ -149,7 +151,7 @@ pub fn acceptor(spec: &AcceptSpec, before: Option<&Acceptor>) -> Acceptor {
 
 pub fn connector(spec: &ConnectSpec) -> Connector {
     let mut found = Diagnostics::new();
-    let loaded = Connector::load(spec, &Span::file("test.yaml"), None, NOW, &mut found);
+    let loaded = Connector::load(spec, None, NOW, &mut found);
     loaded.unwrap_or_else(|| panic!("{}", problems(found)))
 }
 

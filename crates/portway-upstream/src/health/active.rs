@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use portway_core::Clock;
+use portway_tls::TargetName;
 use tokio::sync::Semaphore;
 use tokio::task::{AbortHandle, JoinSet};
 
@@ -107,7 +108,12 @@ impl Checker {
             };
             // Begun before the check: the interval goes from start to start.
             let next = tokio::time::sleep(jittered(self.spec.interval, fastrand::f64()));
-            let result = probe(addr, &self.spec.probe, self.spec.timeout).await;
+            let connector = self.upstream.connector();
+            let known = self.upstream.targets();
+            let target = known.targets.iter().find(|t| t.addr == addr);
+            let name = target.map_or(TargetName::Ip(addr.ip()), |t| t.tls_name());
+            let tls = connector.as_deref().map(|connector| (connector, name));
+            let result = probe(addr, &self.spec.probe, self.spec.timeout, tls).await;
             drop(place);
             let set = self.upstream.targets();
             if let Some(target) = set.targets.iter().find(|t| t.addr == addr) {

@@ -13,7 +13,8 @@ use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, StatusCode};
 use portway_core::limits;
 use portway_http::h1::parse::{head_end, reply_head};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use portway_tls::{Connector, TargetName};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::spec::Probe;
@@ -26,13 +27,22 @@ pub(crate) async fn probe(
     addr: SocketAddr,
     probe: &Probe,
     timeout: Duration,
+    tls: Option<(&Connector, TargetName<'_>)>,
 ) -> Result<(), Box<str>> {
     let asked = async {
         let stream = connect(addr).await?;
         match probe {
             Probe::Tcp => Ok(()),
             Probe::Http { path, host, expect } => {
-                let status = ask(stream, addr, path, host.as_deref()).await?;
+                let host = host.as_deref();
+                let status = match tls {
+                    None => ask(stream, addr, path, host).await?,
+                    Some((connector, name)) => {
+                        let secure = connector.connect(stream, name).await;
+                        let secure = secure.map_err(|error| format!("TLS: {error}"))?;
+                        ask(secure, addr, path, host).await?
+                    }
+                };
                 judge(status, expect)
             }
         }
@@ -70,7 +80,7 @@ async fn connect(addr: SocketAddr) -> Result<TcpStream, String> {
 
 /// The status of the final reply to `GET path`.
 async fn ask(
-    mut stream: TcpStream,
+    mut stream: impl AsyncRead + AsyncWrite + Unpin,
     addr: SocketAddr,
     path: &str,
     host: Option<&str>,
@@ -95,7 +105,10 @@ async fn ask(
     Err("too many informational replies".to_owned())
 }
 
-async fn read_head(stream: &mut TcpStream, read: &mut BytesMut) -> Result<Bytes, String> {
+async fn read_head(
+    stream: &mut (impl AsyncRead + Unpin),
+    read: &mut BytesMut,
+) -> Result<Bytes, String> {
     let mut scanned = 0;
     loop {
         if let Some(end) =

@@ -51,6 +51,12 @@ impl ForwardedField {
     }
 }
 
+/// The scheme that the client used, by what a trusted peer says.
+#[must_use]
+pub fn client_scheme(exchange: &Exchange) -> &'static str {
+    View::of_client(exchange).proto
+}
+
 /// Whether [`write_forwarded`] writes this field, so that a copy among the exchange's own fields must
 /// not be written too.
 #[must_use]

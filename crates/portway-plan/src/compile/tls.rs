@@ -1,0 +1,196 @@
+//! TLS: what listeners present, what upstreams expect. Files are named here and read when the plan is
+//! applied.
+
+use std::path::PathBuf;
+
+use portway_config::document::{
+    self, ClientAuthMode, Listener, ListenerProtocol, ListenerTls, RedirectHttps, TargetProtocol,
+    TlsVersion, Upstream, UpstreamTls,
+};
+use portway_config::{Scheme, Spanned};
+use portway_core::Diagnostics;
+use portway_tls::spec::{ClientCertificateSpec, MinVersion, Verify};
+use portway_tls::{AcceptSpec, Alpn, CertificateSpec, ClientAuth, ClientAuthSpec, ConnectSpec};
+
+/// The TLS of a listener; `None` for one without.
+pub(super) fn of_listener(listener: &Listener, problems: &mut Diagnostics) -> Option<AcceptSpec> {
+    let wants = listener.protocol.value() == ListenerProtocol::Https;
+    let redirects = listener.redirect_https.value() != RedirectHttps::No;
+    if wants && redirects {
+        problems.error(
+            listener.redirect_https.span(),
+            "`redirect_https` is for listeners without TLS",
+            "put it on the listener of protocol http",
+        );
+    }
+    match listener.tls.value() {
+        Some(tls) if wants => Some(accept(tls, problems)),
+        Some(tls) => {
+            problems.error(
+                tls.span(),
+                format!(
+                    "`tls` does nothing with protocol {}",
+                    listener.protocol.value().as_str()
+                ),
+                "write `protocol: https`, or remove it",
+            );
+            None
+        }
+        None if wants && !listener.tls.is_written() => {
+            problems.error(
+                listener.protocol.span(),
+                format!("the https listener `{}` has no certificate", *listener.name),
+                "add `tls: { certificates: [ { cert: cert.pem, key: cert.key } ] }`",
+            );
+            None
+        }
+        None => None,
+    }
+}
+
+fn accept(tls: &Spanned<ListenerTls>, problems: &mut Diagnostics) -> AcceptSpec {
+    if tls.certificates.is_empty() && tls.certificates.complete {
+        problems.error(
+            tls.certificates.span(),
+            "the list of certificates is empty",
+            "add at least one `{ cert: cert.pem, key: cert.key }`",
+        );
+    }
+    let certificates = tls.certificates.iter().map(|c| CertificateSpec {
+        cert: path(&c.cert, problems),
+        key: path(&c.key, problems),
+        ocsp: c.ocsp.as_ref().map(|ocsp| path(ocsp, problems)),
+    });
+    AcceptSpec {
+        at: Spanned::new((), tls.span()),
+        certificates: certificates.collect(),
+        min_version: match tls.min_version {
+            TlsVersion::Tls12 => MinVersion::Tls12,
+            TlsVersion::Tls13 => MinVersion::Tls13,
+        },
+        client_auth: tls
+            .client_auth
+            .as_ref()
+            .map(|auth| client_auth(auth, problems)),
+        alpn: vec![Alpn::H1],
+    }
+}
+
+fn client_auth(auth: &document::ClientAuth, problems: &mut Diagnostics) -> ClientAuthSpec {
+    ClientAuthSpec {
+        ca: path(&auth.ca, problems),
+        crl: auth.crl.iter().map(|crl| path(crl, problems)).collect(),
+        mode: match auth.mode {
+            ClientAuthMode::Required => ClientAuth::Required,
+            ClientAuthMode::Optional => ClientAuth::Optional,
+        },
+    }
+}
+
+fn path(text: &Spanned<String>, problems: &mut Diagnostics) -> Spanned<PathBuf> {
+    if text.trim().is_empty() {
+        problems.error(text.span(), "the name of the file is empty", "name a file");
+    }
+    Spanned::new(PathBuf::from(text.as_str()), text.span())
+}
+
+/// Where clients without TLS are sent.
+pub(super) fn redirect_https(config: &Spanned<RedirectHttps>) -> Option<u16> {
+    match config.value() {
+        RedirectHttps::No => None,
+        RedirectHttps::To(port) => Some(port),
+    }
+}
+
+/// The TLS towards an upstream's targets; `None` for plain ones.
+pub(super) fn of_upstream(upstream: &Upstream, problems: &mut Diagnostics) -> Option<ConnectSpec> {
+    let targets = upstream.targets.value();
+    let says = |scheme| {
+        let mut all = targets.iter().flat_map(|t| t.iter());
+        all.find(|t| t.addr.scheme == Some(scheme)).map(|t| &t.addr)
+    };
+    match (says(Scheme::Https), says(Scheme::Http), &upstream.tls) {
+        (Some(_), Some(plain), _) => {
+            problems.error(
+                plain.span(),
+                format!(
+                    "upstream `{}` has targets with TLS and without",
+                    *upstream.name
+                ),
+                "make all of them https:// or all http://, or make two upstreams",
+            );
+            None
+        }
+        (None, Some(plain), Some(_)) => {
+            problems.error(
+                plain.span(),
+                "an http:// target in an upstream with `tls`",
+                format!("write https://{}, or remove `tls`", **plain),
+            );
+            None
+        }
+        (_, _, Some(tls)) => Some(connect(tls, spoken(upstream), problems)),
+        (Some(secure), None, None) => Some(ConnectSpec {
+            at: Spanned::new((), secure.span()),
+            ca: None,
+            server_name: None,
+            client: None,
+            verify: Verify::Yes,
+            alpn: spoken(upstream),
+        }),
+        (None, _, None) => None,
+    }
+}
+
+/// What is offered to the targets.
+fn spoken(upstream: &Upstream) -> Vec<Alpn> {
+    match upstream.protocol {
+        TargetProtocol::Auto | TargetProtocol::H1 => vec![Alpn::H1],
+        TargetProtocol::H2c | TargetProtocol::Grpc => vec![Alpn::H2],
+    }
+}
+
+fn connect(tls: &Spanned<UpstreamTls>, alpn: Vec<Alpn>, problems: &mut Diagnostics) -> ConnectSpec {
+    let client = match (&tls.client_cert, &tls.client_key) {
+        (Some(cert), Some(key)) => Some(ClientCertificateSpec {
+            cert: path(cert, problems),
+            key: path(key, problems),
+        }),
+        (Some(lone), None) => {
+            problems.error(
+                lone.span(),
+                "`client_cert` without `client_key`",
+                "add its key",
+            );
+            None
+        }
+        (None, Some(lone)) => {
+            problems.error(
+                lone.span(),
+                "`client_key` without `client_cert`",
+                "add its certificate",
+            );
+            None
+        }
+        (None, None) => None,
+    };
+    if !tls.verify.value() {
+        problems.warn(
+            tls.verify.span(),
+            "the targets' certificates are not checked: anybody on the way can answer for them",
+            "set `ca` to the CA that issued them",
+        );
+    }
+    ConnectSpec {
+        at: Spanned::new((), tls.span()),
+        ca: tls.ca.as_ref().map(|ca| path(ca, problems)),
+        server_name: tls.server_name.clone(),
+        client,
+        verify: if tls.verify.value() {
+            Verify::Yes
+        } else {
+            Verify::No
+        },
+        alpn,
+    }
+}

@@ -1,0 +1,95 @@
+//! What a plan names and files hold: certificates, keys, CAs, revocation lists.
+//!
+//! Must hold: read whole and checked before anything changes; what did not change is the same object
+//! as before, so that its sessions go on. Blocks: to be called from where that is allowed.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use portway_core::{Clock, Diagnostic, Diagnostics};
+use portway_plan::Plan;
+use portway_tls::{Acceptor, Connector};
+
+use crate::snapshot::Snapshot;
+
+/// The TLS of a plan, ready to be used.
+pub(crate) struct Material {
+    /// By `ListenerId`.
+    pub(crate) acceptors: Vec<Option<Arc<Acceptor>>>,
+    /// By `UpstreamId`.
+    pub(crate) connectors: Vec<Option<Arc<Connector>>>,
+}
+
+/// Reads all files that the plan names. Warnings come back beside it.
+///
+/// # Errors
+/// All problems, warnings included.
+pub(crate) fn load(
+    plan: &Plan,
+    old: Option<&Snapshot>,
+    clock: &Clock,
+) -> Result<(Material, Vec<Diagnostic>), Vec<Diagnostic>> {
+    let now = clock.wall().as_secs();
+    let mut problems = Diagnostics::new();
+    let acceptors = plan.listeners.iter().map(|listener| {
+        let door = old.and_then(|old| {
+            let doors = old.plan.listeners.iter().zip(&old.listeners);
+            doors
+                .into_iter()
+                .find(|(plan, _)| plan.name == listener.name)
+        });
+        let before = door.and_then(|(_, door)| door.acceptor());
+        let spec = listener.tls.as_ref()?;
+        let loaded = Acceptor::load(spec, before.as_deref(), now, &mut problems)?;
+        Some(reuse(before, loaded, |a, b| a.is(b)))
+    });
+    let acceptors = acceptors.collect();
+    let connectors = plan.upstreams.iter().map(|upstream| {
+        let live = old.and_then(|old| {
+            let mut all = old.upstreams.iter();
+            all.find(|live| live.upstream.spec.name == upstream.name)
+        });
+        let before = live.and_then(|live| live.upstream.connector());
+        let spec = upstream.tls.as_ref()?;
+        let loaded = Connector::load(spec, before.as_deref(), now, &mut problems)?;
+        Some(reuse(before, loaded, |a, b| a.is(b)))
+    });
+    let material = Material {
+        connectors: connectors.collect(),
+        acceptors,
+    };
+    let failed = problems.has_errors();
+    let problems = problems.sorted();
+    if failed {
+        Err(problems)
+    } else {
+        Ok((material, problems))
+    }
+}
+
+fn reuse<T>(before: Option<Arc<T>>, loaded: T, is: impl Fn(&T, &T) -> bool) -> Arc<T> {
+    match before {
+        Some(before) if is(&before, &loaded) => before,
+        _ => Arc::new(loaded),
+    }
+}
+
+/// What is wrong with the files that a plan names, and what its readers should know: for checks
+/// without a gateway.
+#[must_use]
+pub fn check_files(plan: &Plan, clock: &Clock) -> Vec<Diagnostic> {
+    match load(plan, None, clock) {
+        Ok((_, warnings)) => warnings,
+        Err(problems) => problems,
+    }
+}
+
+/// Every file that a plan's TLS is made of.
+#[must_use]
+pub fn files(plan: &Plan) -> Vec<PathBuf> {
+    let listeners = plan.listeners.iter().filter_map(|l| l.tls.as_ref());
+    let upstreams = plan.upstreams.iter().filter_map(|u| u.tls.as_ref());
+    let own = listeners.flat_map(|tls| tls.files().cloned());
+    own.chain(upstreams.flat_map(|tls| tls.files().cloned()))
+        .collect()
+}

@@ -1,0 +1,153 @@
+//! The TLS handshake of an accepted connection.
+//!
+//! Must hold: it ends by the listener's header timeout; a failure is logged once, with the peer, the
+//! listener and why, and never more often than a log can bear; who speaks plain HTTP to a TLS port is
+//! told so in plain HTTP. Never: touches a connection that is open already when certificates change.
+
+use std::cell::Cell;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use portway_core::Mono;
+use portway_http::h1::Io;
+use portway_net::with_deadline;
+use portway_tls::{Acceptor, Alpn, HandshakeError, Reason, Stream};
+use tokio::net::TcpStream;
+
+use crate::http1;
+use crate::snapshot::Door;
+use crate::worker::Worker;
+
+/// Failed handshakes that are logged in a second, per worker. A scanner must not fill the disk.
+const LOGGED_PER_SECOND: u32 = 10;
+
+/// What is sent to a client that speaks plain HTTP.
+const PLAIN: &[u8] = b"HTTP/1.1 400 Bad Request\r\ncontent-type: application/problem+json\r\n\
+connection: close\r\ncontent-length: 114\r\n\r\n\
+{\"type\":\"about:blank\",\"title\":\"This port speaks https\",\"status\":400,\"code\":\"bad_request\",\"detail\":\"use https://\"}\n";
+
+/// Shakes hands, then serves what was agreed on.
+pub async fn serve(
+    worker: Rc<Worker>,
+    door: Arc<Door>,
+    acceptor: Arc<Acceptor>,
+    tcp: TcpStream,
+    peer: SocketAddr,
+) {
+    // Without it the flights of the handshake wait for acknowledgements.
+    let _ = tcp.set_nodelay(true);
+    let timeout = {
+        let snapshot = worker.snapshot();
+        let Some(listener) = snapshot.find_listener(door.key) else {
+            return;
+        };
+        snapshot.shared.plan.listeners[listener.index()]
+            .timeouts
+            .header
+    };
+    let timer = worker.wheel.timer();
+    let deadline = worker.wheel.now() + timeout;
+    let shaken = with_deadline(&timer, deadline, shake(&acceptor, tcp)).await;
+    drop(timer);
+    let stream = match shaken {
+        Ok(Ok(stream)) => stream,
+        Ok(Err((error, tcp))) => {
+            tell(&worker, &door, peer, &error);
+            if error.reason == Reason::NotTls {
+                refuse_plain(&tcp);
+            }
+            return;
+        }
+        Err(_) => return tell(&worker, &door, peer, &HandshakeError::timed_out()),
+    };
+    match stream.session().alpn {
+        Some(Alpn::H1 | Alpn::H2) | None => {
+            http1::serve(worker, door, Io::Tls(Box::new(stream)), peer).await;
+        }
+    }
+}
+
+/// A look at the first octet tells a method from a record: after TLS has answered it is too late for
+/// words that the client understands.
+async fn shake(acceptor: &Acceptor, tcp: TcpStream) -> Result<Stream, (HandshakeError, TcpStream)> {
+    let mut first = [0];
+    let peeked = tcp.peek(&mut first).await;
+    if peeked.is_ok() && first[0].is_ascii_uppercase() {
+        let error = HandshakeError::new(Reason::NotTls, "plain HTTP was sent to a TLS port");
+        return Err((error, tcp));
+    }
+    acceptor.accept(tcp).await
+}
+
+/// Best effort: no wait for a client that is in the wrong place.
+fn refuse_plain(tcp: &TcpStream) {
+    let mut request = [0; 4096];
+    // What nobody has read would make the kernel reset the connection, and the answer with it.
+    let _ = tcp.try_read(&mut request);
+    let _ = tcp.try_write(PLAIN);
+}
+
+/// What a worker remembers of failed handshakes.
+#[derive(Default)]
+pub struct Failures {
+    second: Cell<u64>,
+    logged: Cell<u32>,
+    silent: Cell<u64>,
+}
+
+impl Failures {
+    /// Whether one more may be logged now; with the number of those that were not since the last.
+    fn may_log(&self, now: Mono) -> Option<u64> {
+        let second = now.nanos() / Duration::from_secs(1).as_nanos() as u64;
+        if self.second.replace(second) != second {
+            self.logged.set(0);
+        }
+        if self.logged.get() >= LOGGED_PER_SECOND {
+            self.silent.set(self.silent.get() + 1);
+            return None;
+        }
+        self.logged.set(self.logged.get() + 1);
+        Some(self.silent.take())
+    }
+}
+
+fn tell(worker: &Worker, door: &Door, peer: SocketAddr, error: &HandshakeError) {
+    let Some(silent) = worker.handshake_failures.may_log(worker.wheel.now()) else {
+        return;
+    };
+    tracing::info!(
+        listener = %door.name,
+        %peer,
+        reason = error.reason.as_str(),
+        not_logged = silent,
+        "TLS handshake failed: {error}"
+    );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flood_of_failures_is_counted_not_logged() {
+        let failures = Failures::default();
+        let second = 5_000_000_000;
+        let logged = (0..100).filter(|_| failures.may_log(Mono(second)).is_some());
+        assert_eq!(logged.count(), 10);
+        assert_eq!(failures.may_log(Mono(2 * second)), Some(90));
+        assert_eq!(failures.may_log(Mono(2 * second)), Some(0));
+    }
+
+    #[test]
+    fn the_answer_to_plain_http_is_as_long_as_it_says() {
+        let text = std::str::from_utf8(PLAIN).unwrap();
+        let (_, body) = text.split_once("\r\n\r\n").unwrap();
+        assert!(
+            text.contains(&format!("content-length: {}\r\n", body.len())),
+            "{}",
+            body.len()
+        );
+    }
+}

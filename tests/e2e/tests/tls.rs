@@ -1,0 +1,30 @@
+//! TLS on both sides, by clients and origins that share no code with the gateway's side of it.
+
+mod authority;
+mod client;
+mod clients;
+mod downstream;
+mod origin;
+mod redirect;
+mod reload;
+mod tools;
+mod upstream;
+
+use authority::Authority;
+use client::TlsClient;
+use origin::TlsOrigin;
+
+/// A listener `public` of protocol https with these lines of `tls`, one route to this upstream.
+fn https(tls: &str, upstream: &str) -> String {
+    format!(
+        "server: {{ workers: 1 }}\n\
+         listeners: [ {{ name: public, bind: \"127.0.0.1:0\", protocol: https, tls: {{ {tls} }} }} ]\n\
+         upstreams: [ {{ name: pool, {upstream} }} ]\n\
+         routes: [ {{ name: all, prefix: /, upstream: pool }} ]\n"
+    )
+}
+
+/// `targets` with one plain origin.
+fn plain(origin: &portway_testkit::Origin) -> String {
+    format!("targets: [ {{ addr: \"{}\" }} ]", origin.url())
+}

@@ -1,0 +1,98 @@
+//! Clients' certificates.
+
+use portway_testkit::{Gateway, Origin, eventually, replies};
+
+use super::client::Wishes;
+use super::{Authority, TlsClient, https, plain};
+
+fn asking(ca: &Authority, mode: &str, crl: &str) -> String {
+    let a = ca.issue("a", &["a.example", "b.example"]);
+    let ca = ca.path("ca.pem");
+    format!("certificates: [ {a} ], client_auth: {{ ca: {ca}, mode: {mode}{crl} }}")
+}
+
+/// Whether a request gets through; with TLS 1.3 a client learns of its refusal afterwards.
+fn gets_in(gateway: &Gateway, wishes: &Wishes) -> bool {
+    let client = TlsClient::try_connect(gateway.addr(), "a.example", wishes);
+    client.is_ok_and(|mut client| {
+        client
+            .try_ask("/", "a.example")
+            .is_ok_and(|a| a.status == 200)
+    })
+}
+
+#[test]
+fn a_required_certificate_is_required() {
+    let (ca, stranger) = (Authority::new(), Authority::new());
+    let origin = Origin::start(replies::text("hello"));
+    let gateway = Gateway::start(&https(&asking(&ca, "required", ""), &plain(&origin)));
+    ca.client("alice", 1);
+    stranger.client("mallory", 1);
+    assert!(gets_in(&gateway, &Wishes::known_as(&ca, "alice")));
+    assert!(!gets_in(&gateway, &Wishes::of(&ca)));
+    let mut mallory = Wishes::of(&ca);
+    mallory.0.client_auth_cert_resolver = Wishes::known_as(&stranger, "mallory")
+        .0
+        .client_auth_cert_resolver;
+    assert!(!gets_in(&gateway, &mallory));
+    assert_eq!(origin.requests().len(), 1);
+}
+
+#[test]
+fn an_optional_certificate_may_be_missing() {
+    let ca = Authority::new();
+    let origin = Origin::start(replies::text("hello"));
+    let gateway = Gateway::start(&https(&asking(&ca, "optional", ""), &plain(&origin)));
+    ca.client("alice", 1);
+    assert!(gets_in(&gateway, &Wishes::known_as(&ca, "alice")));
+    assert!(gets_in(&gateway, &Wishes::of(&ca)));
+}
+
+#[test]
+fn a_revoked_certificate_is_refused_with_a_ticket_too() {
+    let ca = Authority::new();
+    let origin = Origin::start(replies::text("hello"));
+    ca.revoke(&[2]);
+    ca.client("alice", 1);
+    ca.client("bob", 2);
+    let crl = format!(", crl: {}", ca.path("crl.pem"));
+    let yaml = https(&asking(&ca, "required", &crl), &plain(&origin));
+    let gateway = Gateway::start(&yaml);
+    let alice = Wishes::known_as(&ca, "alice");
+    assert!(gets_in(&gateway, &alice));
+    assert!(!gets_in(&gateway, &Wishes::known_as(&ca, "bob")));
+    ca.revoke(&[1, 2]);
+    gateway.reload(&yaml).unwrap();
+    assert!(!gets_in(&gateway, &alice), "her ticket does not help");
+}
+
+/// Where clients are asked who they are, one connection is one host's.
+#[test]
+fn a_client_known_to_one_host_is_not_taken_to_another() {
+    let ca = Authority::new();
+    let origin = Origin::start(replies::text("hello"));
+    let gateway = Gateway::start(&https(&asking(&ca, "required", ""), &plain(&origin)));
+    ca.client("alice", 1);
+    let wishes = Wishes::known_as(&ca, "alice");
+    let mut client = TlsClient::connect(gateway.addr(), "a.example", &wishes);
+    assert_eq!(client.ask("/", "b.example").status, 421);
+    assert_eq!(client.ask("/", "a.example").status, 200);
+}
+
+/// CVE-2026-27586: without the CA nobody is checked, so nothing starts.
+#[test]
+fn a_missing_ca_file_refuses_to_start() {
+    let ca = Authority::new();
+    let origin = Origin::start(replies::text("hello"));
+    let yaml = https(&asking(&ca, "required", ""), &plain(&origin));
+    let gone = yaml.replace("ca.pem", "gone.pem");
+    let error = Gateway::try_start(&gone, portway_core::Clock::system()).err();
+    let error = error.expect("it must not start");
+    assert!(
+        error.contains("cannot read the CA file") && error.contains("gone.pem"),
+        "{error}"
+    );
+    let gateway = Gateway::start(&yaml);
+    assert!(gateway.reload(&gone).is_err());
+    eventually("the old one stays", || !gets_in(&gateway, &Wishes::of(&ca)));
+}

@@ -1,0 +1,69 @@
+//! Certificates that change while connections are open.
+
+use portway_testkit::{Gateway, Origin, replies};
+
+use super::client::Wishes;
+use super::{Authority, TlsClient, https, plain};
+
+#[test]
+fn a_renewed_certificate_is_presented_and_open_connections_stay() {
+    let (ca, origin) = (Authority::new(), Origin::start(replies::text("hello")));
+    let tls = format!("certificates: [ {} ]", ca.issue("a", &["a.example"]));
+    let yaml = https(&tls, &plain(&origin));
+    let gateway = Gateway::start(&yaml);
+    let wishes = Wishes::of(&ca);
+    let mut open = TlsClient::connect(gateway.addr(), "a.example", &wishes);
+    assert_eq!(open.ask("/", "a.example").status, 200);
+    ca.issue("a", &["a.example"]);
+    gateway.reload(&yaml).unwrap();
+    let fresh = TlsClient::connect(gateway.addr(), "a.example", &Wishes::of(&ca));
+    assert_ne!(fresh.certificate(), open.certificate());
+    assert_eq!(open.ask("/", "a.example").status, 200, "the old connection");
+    let again = TlsClient::connect(gateway.addr(), "a.example", &wishes);
+    assert!(again.is_resumed(), "tickets survive a renewal");
+}
+
+#[test]
+fn a_broken_certificate_leaves_the_old_one_and_is_named() {
+    let (ca, origin) = (Authority::new(), Origin::start(replies::text("hello")));
+    let tls = format!("certificates: [ {} ]", ca.issue("a", &["a.example"]));
+    let yaml = https(&tls, &plain(&origin));
+    let gateway = Gateway::start(&yaml);
+    let before = TlsClient::connect(gateway.addr(), "a.example", &Wishes::of(&ca)).certificate();
+    ca.folder.replace("a.pem", "half a file");
+    let error = gateway.reload(&yaml).unwrap_err();
+    assert!(error.starts_with("test.yaml:2:"), "{error}");
+    assert!(
+        error.contains("a.pem") && error.contains("BEGIN CERTIFICATE"),
+        "{error}"
+    );
+    let mut client = TlsClient::connect(gateway.addr(), "a.example", &Wishes::of(&ca));
+    assert_eq!(client.certificate(), before);
+    assert_eq!(client.ask("/", "a.example").status, 200);
+    let started = Gateway::try_start(&yaml, portway_core::Clock::system());
+    assert!(started.is_err(), "at the start there is no old one");
+}
+
+/// A listener that gets TLS keeps its address and no plain connection.
+#[test]
+fn plain_connections_do_not_outlive_their_listener_becoming_https() {
+    let (ca, origin) = (Authority::new(), Origin::start(replies::text("hello")));
+    let port = portway_testkit::ports::reserve();
+    let bind = format!("bind: \"{}\"", port.addr());
+    drop(port);
+    let tls = format!("certificates: [ {} ]", ca.issue("a", &["a.example"]));
+    let secure = https(&tls, &plain(&origin)).replace("bind: \"127.0.0.1:0\"", &bind);
+    let open = secure
+        .replace("https,", "http,")
+        .replace(&format!(", tls: {{ {tls} }}"), "");
+    let gateway = Gateway::start(&open);
+    let mut client = portway_testkit::RawClient::connect(gateway.addr());
+    client.send(portway_testkit::raw::get("/"));
+    assert_eq!(client.reply().status, 200);
+    gateway.reload(&secure).unwrap();
+    client.expect_closed();
+    assert_eq!(
+        TlsClient::get(gateway.addr(), "a.example", &Wishes::of(&ca)).status,
+        200
+    );
+}
