@@ -8,6 +8,7 @@ mod apikey;
 mod cache;
 mod excluded;
 mod jwt;
+mod mtls;
 mod token;
 
 pub use excluded::Excluded;
@@ -55,12 +56,14 @@ config! {
 
 choice! {
     /// How callers prove who they are.
-    #[later("basic", "hmac", "introspection", "forward", "oidc", "mtls")]
+    #[later("basic", "hmac", "introspection", "forward", "oidc")]
     pub enum AuthType {
         /// With a signed token: `Authorization: Bearer …`.
         Jwt = "jwt",
         /// With a key that is theirs.
         ApiKey = "apikey",
+        /// With the certificate of their connection; its listener asks for one with `client_auth`.
+        Mtls = "mtls",
     }
 }
 
@@ -133,6 +136,11 @@ fn compile(node: &Node, cx: &mut Compile<'_>) -> Option<Built> {
         AuthType::ApiKey => {
             refuse_keys(node, OF_JWT, AuthType::Jwt, cx);
             apikey::compile(node, &config, excluded, cx)
+        }
+        AuthType::Mtls => {
+            refuse_keys(node, OF_JWT, AuthType::Jwt, cx);
+            refuse_keys(node, OF_APIKEY, AuthType::ApiKey, cx);
+            mtls::compile(excluded)
         }
     }
 }

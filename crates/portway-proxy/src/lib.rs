@@ -17,6 +17,7 @@ pub mod mirror;
 pub mod rewrite;
 pub mod secure;
 pub mod snapshot;
+pub mod turns;
 pub mod worker;
 
 pub use apply::ApplyError;

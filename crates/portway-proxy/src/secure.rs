@@ -5,9 +5,12 @@
 //! told so in plain HTTP. Never: touches a connection that is open already when certificates change.
 
 use std::cell::Cell;
+use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::ready;
 use std::time::Duration;
 
 use portway_core::Mono;
@@ -49,7 +52,7 @@ pub async fn serve(
     };
     let timer = worker.wheel.timer();
     let deadline = worker.wheel.now() + timeout;
-    let shaken = with_deadline(&timer, deadline, shake(&acceptor, tcp)).await;
+    let shaken = with_deadline(&timer, deadline, shake(&worker, &acceptor, tcp)).await;
     drop(timer);
     let stream = match shaken {
         Ok(Ok(stream)) => stream,
@@ -71,14 +74,23 @@ pub async fn serve(
 
 /// A look at the first octet tells a method from a record: after TLS has answered it is too late for
 /// words that the client understands.
-async fn shake(acceptor: &Acceptor, tcp: TcpStream) -> Result<Stream, (HandshakeError, TcpStream)> {
+async fn shake(
+    worker: &Worker,
+    acceptor: &Acceptor,
+    tcp: TcpStream,
+) -> Result<Stream, (HandshakeError, TcpStream)> {
     let mut first = [0];
     let peeked = tcp.peek(&mut first).await;
     if peeked.is_ok() && first[0].is_ascii_uppercase() {
         let error = HandshakeError::new(Reason::NotTls, "plain HTTP was sent to a TLS port");
         return Err((error, tcp));
     }
-    acceptor.accept(tcp).await
+    let mut shaking = pin!(acceptor.accept(tcp));
+    poll_fn(|cx| {
+        ready!(worker.turns.poll(cx));
+        shaking.as_mut().poll(cx)
+    })
+    .await
 }
 
 /// Best effort: no wait for a client that is in the wrong place.

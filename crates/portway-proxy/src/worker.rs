@@ -23,6 +23,7 @@ use crate::accept;
 use crate::gateway::Shared;
 use crate::secure::Failures;
 use crate::snapshot::{Door, LiveUpstream, WorkerSnapshot};
+use crate::turns::Turns;
 
 /// What a worker is told.
 pub enum Command {
@@ -52,6 +53,8 @@ pub struct Worker {
     pub random: RefCell<fastrand::Rng>,
     /// Handshakes that failed, for the log.
     pub handshake_failures: Failures,
+    /// Handshakes take turns.
+    pub turns: Turns,
     /// Mirrored requests on their way.
     pub mirrors: Cell<usize>,
     /// Client connections of this worker.
@@ -94,6 +97,7 @@ impl Worker {
             date: RefCell::new(DateCache::new(0)),
             random: RefCell::new(fastrand::Rng::new()),
             handshake_failures: Failures::default(),
+            turns: Turns::default(),
             mirrors: Cell::new(0),
             connections: Cell::new(0),
             generation: Cell::new(current.generation),

@@ -9,6 +9,7 @@ use std::fmt::Write;
 use http::HeaderValue;
 use portway_core::diagnostic::nearest;
 use portway_http::Exchange;
+use portway_tls::Identity;
 
 /// What a value can name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,10 +28,16 @@ pub enum Variable {
     Scheme,
     /// The caller, once authenticated.
     Consumer,
+    /// The subject of the client's certificate.
+    CertSubject,
+    /// The first URI of the client's certificate.
+    CertUri,
+    /// The SHA-256 of the client's certificate, hexadecimal.
+    CertFingerprint,
 }
 
 /// Names and what they stand for, as the page lists them.
-const NAMES: [(&str, Variable); 7] = [
+const NAMES: [(&str, Variable); 10] = [
     ("client_ip", Variable::ClientIp),
     ("request_id", Variable::RequestId),
     ("host", Variable::Host),
@@ -38,6 +45,9 @@ const NAMES: [(&str, Variable); 7] = [
     ("path", Variable::Path),
     ("scheme", Variable::Scheme),
     ("consumer", Variable::Consumer),
+    ("client_cert_subject", Variable::CertSubject),
+    ("client_cert_uri", Variable::CertUri),
+    ("client_cert_fingerprint", Variable::CertFingerprint),
 ];
 
 /// A value to be filled in.
@@ -139,8 +149,20 @@ impl Variable {
             Variable::Path => out.push_str(&request.path),
             Variable::Scheme => out.push_str(exchange.client.scheme()),
             Variable::Consumer => out.push_str(exchange.consumer.as_deref().unwrap_or_default()),
+            Variable::CertSubject => out.push_str(of_client(exchange, |c| Some(&*c.subject))),
+            Variable::CertUri => out.push_str(of_client(exchange, |c| Some(c.uris.first()?))),
+            Variable::CertFingerprint => {
+                out.push_str(of_client(exchange, |c| Some(&*c.fingerprint)));
+            }
         }
     }
+}
+
+/// A word of the client's certificate; empty without one.
+fn of_client(exchange: &Exchange, word: impl Fn(&Identity) -> Option<&str>) -> &str {
+    let tls = exchange.client.tls.as_ref();
+    let client = tls.and_then(|tls| tls.client.as_deref());
+    client.and_then(word).unwrap_or_default()
 }
 
 fn variable_name(rest: &str) -> Option<(&str, &str)> {

@@ -28,6 +28,33 @@ fn a_file_that_is_written_or_replaced_is_loaded() {
 }
 
 #[test]
+fn a_certificate_is_watched_and_a_bad_one_is_named_in_the_status() {
+    let (files, secure) = (Folder::new(), reserve());
+    let issue = || {
+        let made = rcgen::generate_simple_self_signed(vec!["a.example".to_owned()]).unwrap();
+        files.replace("a.key", made.signing_key.serialize_pem());
+        files.replace("a.pem", made.cert.pem());
+    };
+    issue();
+    let at = files.path().display();
+    let running = Running::start_with(&format!(
+        "listeners: [ {{ name: secure, bind: \"{}\", protocol: https, tls: {{ certificates: [ \
+         {{ cert: {at}/a.pem, key: {at}/a.key }} ] }} }} ]\n",
+        secure.addr()
+    ));
+    files.replace("a.pem", "no certificate");
+    let status = || running.operators("GET", "/config/status", "").text();
+    eventually("the status says why", || {
+        status().contains("BEGIN CERTIFICATE")
+    });
+    assert!(status().contains("a.pem"), "{}", status());
+    let applied = running.metric(APPLIED);
+    issue();
+    eventually("it is loaded", || running.metric(APPLIED) > applied);
+    assert_eq!(running.says(), "first");
+}
+
+#[test]
 fn a_folder_swapped_by_a_symlink_is_loaded() {
     // As Kubernetes mounts a ConfigMap: gateway.yaml → ..data/gateway.yaml, ..data → ..one.
     let (folder, gateway, admin) = (Folder::new(), reserve(), reserve());

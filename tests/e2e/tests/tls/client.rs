@@ -161,3 +161,12 @@ pub fn field<'h>(head: &'h str, name: &str) -> Option<&'h str> {
         n.eq_ignore_ascii_case(name).then_some(value.trim())
     })
 }
+
+/// The first bytes that a client sends.
+pub fn greeting(wishes: &Wishes, host: &str) -> Vec<u8> {
+    let name = ServerName::try_from(host.to_owned()).unwrap();
+    let mut connection = ClientConnection::new(Arc::new(wishes.0.clone()), name).unwrap();
+    let mut bytes = Vec::new();
+    connection.write_tls(&mut bytes).unwrap();
+    bytes
+}

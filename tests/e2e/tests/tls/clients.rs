@@ -96,3 +96,25 @@ fn a_missing_ca_file_refuses_to_start() {
     assert!(gateway.reload(&gone).is_err());
     eventually("the old one stays", || !gets_in(&gateway, &Wishes::of(&ca)));
 }
+
+#[test]
+fn filters_know_who_the_certificate_is_for() {
+    let ca = Authority::new();
+    let origin = Origin::start(replies::text("hello"));
+    let yaml = https(&asking(&ca, "optional", ""), &plain(&origin));
+    let filters = "upstream: pool, filters: [ { auth: { type: mtls } }, \
+         { headers: { request: { set: { X-Client: \"{consumer} {client_cert_subject}\" } } } } ]";
+    let gateway = Gateway::start(&yaml.replace("upstream: pool", filters));
+    ca.client("alice", 1);
+    let forged = b"GET / HTTP/1.1\r\nHost: a.example\r\nX-Client: root\r\n\r\n";
+    let mut alice =
+        TlsClient::connect(gateway.addr(), "a.example", &Wishes::known_as(&ca, "alice"));
+    alice.send(forged).unwrap();
+    assert_eq!(alice.reply().unwrap().status, 200);
+    let told = origin.requests()[0].field("x-client").map(str::to_owned);
+    assert_eq!(told.as_deref(), Some("spiffe://example/alice CN=alice"));
+    let mut nobody = TlsClient::connect(gateway.addr(), "a.example", &Wishes::of(&ca));
+    nobody.send(forged).unwrap();
+    assert_eq!(nobody.reply().unwrap().status, 401);
+    assert_eq!(origin.requests().len(), 1);
+}

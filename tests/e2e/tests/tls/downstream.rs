@@ -161,3 +161,31 @@ fn a_client_that_never_shakes_hands_is_let_go() {
     });
     silent.expect_closed();
 }
+
+/// Hundreds of clients greet at once and never go on: what is open is served all the same.
+#[test]
+fn a_flood_of_handshakes_does_not_stall_plain_traffic() {
+    let (ca, origin) = (Authority::new(), Origin::start(replies::text("hello")));
+    let yaml = https(&two_hosts(&ca), &plain(&origin));
+    let second = "listeners: [ { name: open, bind: \"127.0.0.1:0\" }, {";
+    let gateway = Gateway::start(&yaml.replace("listeners: [ {", second));
+    let (open, secure) = (gateway.addr_of("open"), gateway.addr_of("public"));
+    let greeting = super::client::greeting(&Wishes::of(&ca), "a.example");
+    let mut client = RawClient::connect(open);
+    client.send(get("/"));
+    assert_eq!(client.reply().status, 200);
+    let mut flood = Vec::new();
+    for round in 0..10 {
+        for _ in 0..30 {
+            let mut stream = std::net::TcpStream::connect(secure).unwrap();
+            std::io::Write::write_all(&mut stream, &greeting).unwrap();
+            flood.push(stream);
+        }
+        client.send(get("/"));
+        assert_eq!(client.reply().status, 200, "round {round}");
+    }
+    assert_eq!(
+        TlsClient::get(secure, "a.example", &Wishes::of(&ca)).status,
+        200
+    );
+}
