@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Installs what some tests drive and the machine lacks: nginx, for the differential test.
+# Installs what some tests drive and the machine lacks: nginx, for the differential test; Redis and
+# PostgreSQL, for the databases behind tcp listeners.
 # Goes on without it where it may not install; those tests then say what they lack.
 set -u
 
@@ -7,6 +8,10 @@ missing=()
 # The path of a service's program is often not in an ordinary user's PATH.
 PATH="$PATH:/usr/sbin:/sbin"
 command -v nginx >/dev/null || missing+=(nginx-light)
+command -v redis-server >/dev/null || missing+=(redis-server)
+command -v redis-cli >/dev/null || missing+=(redis-tools)
+command -v psql >/dev/null || missing+=(postgresql-client)
+compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null || missing+=(postgresql)
 [ "${#missing[@]}" -eq 0 ] && exit 0
 
 if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null; then

@@ -10,13 +10,14 @@ from harness import machine, peers, report, scenarios
 from harness.micro import micro
 from harness.reload import reload
 from harness.syscalls import syscalls
+from harness.tcp import tcp
 from harness.arena import Arena
 from harness.paths import PAGE, PROJECT, RESULTS, TARGET, WORK
 from harness.process import StartError
 
 CONTESTANTS = ("nginx", "nginx-deb", "haproxy", "haproxy-deb", "envoy", "caddy",
                "relay", "portway", "portway-full")
-SCENARIOS = ("small", "big", "latency", "idle", "reload", "syscalls", "micro")
+SCENARIOS = ("small", "big", "latency", "idle", "reload", "syscalls", "micro", "tcp")
 
 
 def options_of(arguments):
@@ -131,7 +132,7 @@ def run(options):
 
 def one_scenario(scenario, arena, options, results):
     simple = {"small": scenarios.small, "big": scenarios.big, "idle": scenarios.idle,
-              "reload": reload, "syscalls": syscalls, "micro": micro}
+              "reload": reload, "syscalls": syscalls, "micro": micro, "tcp": tcp}
     if scenario in simple:
         return simple[scenario](arena, options)
     if scenario == "latency":

@@ -51,6 +51,8 @@ def ratio(results, scenario, name, other, key):
 
 def title(results, name):
     """How the report calls a contestant."""
+    if name.endswith("-copying"):
+        return f"{title(results, name.removesuffix('-copying'))}, copying"
     version = results["versions"].get(name)
     plain = {
         "nginx": "nginx", "nginx-deb": "nginx", "haproxy": "HAProxy", "haproxy-deb": "HAProxy",
@@ -89,11 +91,24 @@ def other_goals(results):
             rows.append(Goal(
                 f"1 MiB bodies, bytes per CPU second, against {title(results, name)}", 1.0,
                 ratio(results, "big", "portway", name, "bytes_per_cpu_second"), "×", at_least=True))
+    for name in HAPROXY:
+        limit = best_tcp(results, name)
+        if limit:
+            rows.append(Goal(
+                f"TCP, bytes per CPU second, against {title(results, name)}", 1.0,
+                ratio(results, "tcp", "portway", limit, "bytes_per_cpu_second"), "×", at_least=True))
     idle = results["scenarios"].get("idle") or {}
     held = idle.get("contestants", {}).get("portway") or {}
     rows.append(Goal("memory of an idle keep-alive connection (of 10,000)", IDLE_BYTES_MAX,
                      held.get("bytes_each"), "B"))
     return rows
+
+
+def best_tcp(results, name):
+    """The better of a peer's two ways of passing bytes."""
+    ways = [way for way in (name, f"{name}-copying") if rounds_of(results, "tcp", way)]
+    return max(ways, default=None,
+               key=lambda way: median(results, "tcp", way, "bytes_per_cpu_second") or 0)
 
 
 def reload_goals(results):

@@ -4,6 +4,8 @@ Must hold: the page comes only from the stored results, so that it can be made a
 names no host and no path of a machine.
 """
 
+import statistics
+
 from harness import figures
 from harness.figures import median, ratio, title
 from harness.words import HOW, INTRO, NOISE, REPEAT
@@ -39,7 +41,7 @@ def page(results):
 
 def tables(results):
     """Heading, headers and rows of every table that has rows."""
-    makers = (goal_table, small_table, big_table, latency_table, idle_table, reload_table,
+    makers = (goal_table, small_table, big_table, tcp_table, latency_table, idle_table, reload_table,
               syscall_table, micro_table)
     return [made for made in (maker(results) for maker in makers) if made[2]]
 
@@ -82,6 +84,19 @@ def big_table(results):
                        for other in figures.NGINX]])
     against = [f"÷ {title(results, other)}" for other in figures.NGINX]
     return "1 MiB replies", ["", "GiB per CPU second", "CPU µs/request", "requests/s", *against], rows
+
+
+def tcp_table(results):
+    measured = (results["scenarios"].get("tcp") or {}).get("contestants", {})
+    rows = []
+    for name, entry in measured.items():
+        rate = median(results, "tcp", name, "bytes_per_cpu_second")
+        small = [done["cpu_us"] for done in entry["small"] if done["cpu_us"]]
+        rows.append([title(results, name).replace(", plain", ""), number(rate and rate / (1 << 30)),
+                     number(median(results, "tcp", name, "rps")),
+                     number(statistics.median(small) if small else None)])
+    headers = ["", "1 MiB replies: GiB per CPU second", "requests/s", "128-byte replies: CPU µs/request"]
+    return "TCP", headers, rows
 
 
 def latency_table(results):

@@ -21,6 +21,9 @@ own upstream connection: two reads and two writes, no parsing, no pool. Every pe
     "1 MiB replies": """\
 As above with `wrk -c16` and 1 MiB bodies with a Content-Length. nginx has large proxy buffers and no
 temporary files, HAProxy may splice.""",
+    "TCP": """\
+The same backend and load through connections that are passed as they are: a `tcp` listener, HAProxy in TCP mode
+(with `option splice-auto`, and copying), the raw relay.""",
     "Latency at half load": """\
 A fixed rate over 16 connections, chosen for each proxy so that its core is half busy (from its CPU per
 request above). *Added* is the difference to the same load sent straight to the backend right after.

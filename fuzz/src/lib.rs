@@ -13,8 +13,10 @@ pub mod grammar;
 pub mod host;
 pub mod hyper_oracle;
 pub mod path;
+pub mod proxy_protocol;
 pub mod request_head;
 pub mod response_head;
+pub mod sni;
 
 /// A target's name and its check.
 pub type Target = (&'static str, fn(&[u8]));
@@ -28,5 +30,7 @@ pub const TARGETS: &[Target] = &[
     ("response_head", response_head::check),
     ("chunked_body", chunked_body::check),
     ("config", config::check),
+    ("proxy_protocol", proxy_protocol::check),
+    ("sni", sni::check),
     ("hyper_oracle", hyper_oracle::check),
 ];

@@ -14,7 +14,8 @@ mod upstream;
 
 pub use filter::FilterEntry;
 pub use listener::{
-    Cleaning, DotSegments, EncodedSlashes, HttpOptions, Listener, ListenerProtocol, Version,
+    Cleaning, DotSegments, EncodedSlashes, HttpOptions, Listener, ListenerProtocol, ProxyProtocol,
+    Version,
 };
 pub use route::{
     Action, MirrorTo, PathMatch, Redirect, Respond, Rewrite, Route, RouteTimeouts, Share, Static,
@@ -26,8 +27,8 @@ pub use tls::{
 };
 pub use upstream::{
     CheckType, CircuitBreaker, Discover, DnsRecord, DnsSource, FileSource, HashOn, HealthCheck,
-    LoadBalance, OutlierDetection, Policy, Pool, Sticky, Target, TargetProtocol, Timeouts,
-    Upstream,
+    LoadBalance, OutlierDetection, Policy, Pool, SendProxy, Sticky, Target, TargetProtocol,
+    Timeouts, Upstream,
 };
 
 use std::collections::HashSet;

@@ -122,6 +122,14 @@ codes! {
     IpDenied = "ip_denied", 403, 7, "http_request_denied", "The client's address is not allowed";
     /// A rate limit is used up.
     RateLimited = "rate_limited", 429, 8, "http_request_denied", "Too many requests";
+    /// A connection that must begin with a PROXY protocol header of a trusted proxy does not.
+    BadProxyHeader = "bad_proxy_header", 400, 3, "http_request_denied", "The connection did not begin as agreed";
+    /// What should begin with a TLS ClientHello does not.
+    BadClientHello = "bad_client_hello", 400, 3, "tls_protocol_error", "The connection is not TLS";
+    /// A tunnel without a byte either way for too long.
+    IdleTimeout = "idle_timeout", 408, 4, "connection_timeout", "The connection was idle for too long";
+    /// A connection that a drain did not wait for any longer.
+    Drained = "drained", 503, 14, "proxy_internal_response", "The gateway ended the connection to stop";
     /// The gateway is shutting down or has no room for the connection.
     Overloaded = "overloaded", 503, 14, "proxy_internal_response", "The gateway has no room for the request";
 
@@ -169,7 +177,9 @@ impl Code {
             | Code::UpstreamTimeout
             | Code::UpstreamReset
             | Code::UpstreamBadReply => Side::Upstream,
-            Code::Internal | Code::Overloaded | Code::FaultInjected => Side::Internal,
+            Code::Internal | Code::Overloaded | Code::Drained | Code::FaultInjected => {
+                Side::Internal
+            }
             _ => Side::Downstream,
         }
     }

@@ -56,6 +56,15 @@ pub const REPLY_SILENCE_MAX: Duration = Duration::from_secs(300);
 pub const MIRROR_TIMEOUT: Duration = Duration::from_secs(30);
 /// Pooled upstream connection unused. Below the 75 s after which nginx closes its side.
 pub const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(60);
+/// Tunnel (TCP, TLS passed through, WebSocket) without a byte in either direction. Long, since pooled
+/// database connections rest for minutes; keep-alive finds peers that are gone long before.
+pub const TUNNEL_IDLE_TIMEOUT: Duration = Duration::from_secs(3600);
+/// PROXY protocol header, bytes. Addresses take at most 232; load balancers add names and ids of
+/// some hundred. The format allows 65,551, which nobody needs and every connection could ask for.
+pub const PROXY_HEADER_BYTES_MAX: usize = 4 * 1024;
+/// A TLS ClientHello that is read for its server name, bytes. Post-quantum key shares made it some
+/// 1.8 KiB; rustls takes up to 64 KiB.
+pub const CLIENT_HELLO_BYTES_MAX: usize = 64 * 1024;
 /// Pooled connections per target and worker.
 pub const POOL_IDLE_MAX: usize = 128;
 

@@ -97,6 +97,17 @@ impl Chain {
     }
 }
 
+/// The same filters with the same settings.
+impl PartialEq for Chain {
+    fn eq(&self, other: &Chain) -> bool {
+        let marks = |chain: &Chain| -> Vec<u64> {
+            let entries = chain.entries.iter();
+            entries.map(|e| e.fingerprint).collect()
+        };
+        marks(self) == marks(other)
+    }
+}
+
 impl std::fmt::Debug for Chain {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_list()

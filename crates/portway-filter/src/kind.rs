@@ -16,6 +16,8 @@ pub enum Scope {
     Global,
     /// In a route's `filters`.
     Route,
+    /// In the `filters` of a listener that passes bytes: only what needs no more than the client's address.
+    Listener,
 }
 
 /// A kind of filter.
@@ -27,7 +29,7 @@ pub struct FilterKind {
     pub summary: &'static str,
     /// When it runs.
     pub phase: Phase,
-    /// Where it may be written; empty means both.
+    /// Where it may be written; empty means globally and in routes.
     pub scopes: &'static [Scope],
     /// The JSON schema of its config.
     pub schema: fn() -> Schema,
@@ -82,9 +84,9 @@ impl Default for MetricsPolicy {
 pub struct Compile<'a> {
     /// Where problems go.
     pub diagnostics: &'a mut Diagnostics,
-    /// Global or route.
+    /// Global, route or listener.
     pub scope: Scope,
-    /// The route's name; for a global filter `None`.
+    /// The route's name; `None` for other filters.
     pub route: Option<&'a str>,
     /// Where the filter's name stands.
     pub span: &'a Span,

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use ipnet::IpNet;
 use portway_config::{Decode, Node, config};
 use portway_core::Code;
-use portway_filter::{Built, Compile, Filter, FilterKind, Flow, Hooks, Phase, Step};
+use portway_filter::{Built, Compile, Filter, FilterKind, Flow, Hooks, Phase, Scope, Step};
 use portway_http::Exchange;
 
 config! {
@@ -32,7 +32,7 @@ pub fn kind() -> FilterKind {
         name: "ip_filter",
         summary: "Lets in or keeps out clients by their address.",
         phase: Phase::Admission,
-        scopes: &[],
+        scopes: &[Scope::Global, Scope::Route, Scope::Listener],
         schema: IpFilterConfig::schema,
         compile,
     }

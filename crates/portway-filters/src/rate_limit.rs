@@ -97,7 +97,7 @@ pub fn kind() -> FilterKind {
         name: "rate_limit",
         summary: "Lets at most so many requests through in a time.",
         phase: Phase::RateLimit,
-        scopes: &[],
+        scopes: &[Scope::Global, Scope::Route, Scope::Listener],
         schema: RateLimitConfig::schema,
         compile,
     }
@@ -106,8 +106,15 @@ pub fn kind() -> FilterKind {
 fn compile(node: &Node, cx: &mut Compile<'_>) -> Option<Built> {
     let config = RateLimitConfig::decode(node, cx.diagnostics)?;
     let quota = quota(&config, node, cx)?;
+    if cx.scope == Scope::Listener && !matches!(config.key, Key::Route | Key::ClientIp) {
+        let at = node.find("key").map_or(&node.span, |key| &key.span);
+        let what = format!("connections have no {} to count by", config.key.as_str());
+        let hint = "use `key: client_ip`, or leave it out to count the listener's connections";
+        cx.error(at, what, hint);
+        return None;
+    }
     let name = match (cx.scope, &config.key) {
-        (Scope::Route, key) => key.as_str().to_owned(),
+        (Scope::Route | Scope::Listener, key) => key.as_str().to_owned(),
         (Scope::Global, Key::Route) => "global".to_owned(),
         (Scope::Global, key) => format!("global-{}", key.as_str()),
     };

@@ -6,6 +6,7 @@
 mod action;
 mod filters;
 mod listeners;
+mod passthrough;
 mod replies;
 mod rewrite;
 mod routes;
@@ -58,7 +59,7 @@ pub fn compile(
 
 /// The plan, as good as it can be made: `None` or with problems noted it is of no use.
 fn plan(document: &Document, compiler: &Compiler<'_>, problems: &mut Diagnostics) -> Option<Plan> {
-    let (listeners, listener_names) = listeners::listeners(document, problems);
+    let listener_names = listeners::names(document, problems);
     let (upstreams, upstream_names) = upstreams::upstreams(document, problems);
     let globals = filters::globals(compiler, &document.global_filters, problems);
     let names = routes::Names {
@@ -66,6 +67,7 @@ fn plan(document: &Document, compiler: &Compiler<'_>, problems: &mut Diagnostics
         upstreams: &upstream_names,
         document,
     };
+    let listeners = listeners::listeners(compiler, &names, &globals, problems);
     let (routes, specs) = routes::routes(compiler, &names, &globals, problems);
     let admin = admin(&document.admin, problems);
     refuse_admin_as_target(document, &admin, problems);

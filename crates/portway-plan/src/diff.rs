@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use portway_core::UpstreamId;
 
-use crate::plan::{Action, Plan, RoutePlan};
+use crate::plan::{Action, ListenerPlan, Plan, RoutePlan, Serves};
 
 /// What became of one kind of thing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -38,7 +38,12 @@ pub struct Report {
 #[must_use]
 pub fn diff(old: &Plan, new: &Plan) -> Report {
     Report {
-        listeners: changes(&old.listeners, &new.listeners, |l| &l.name, |a, b| a == b),
+        listeners: changes(
+            &old.listeners,
+            &new.listeners,
+            |l| &l.name,
+            |a, b| same_listener((old, a), (new, b)),
+        ),
         upstreams: changes(&old.upstreams, &new.upstreams, |u| &u.name, |a, b| a == b),
         routes: changes(
             &old.routes,
@@ -75,6 +80,20 @@ fn changes<T>(
 
 /// A route with the plan that gives its ids a meaning.
 type Of<'a, T> = (&'a Plan, &'a T);
+
+fn same_listener((old, a): Of<'_, ListenerPlan>, (new, b): Of<'_, ListenerPlan>) -> bool {
+    let to = |plan: &Plan, l: &ListenerPlan| match l.serves {
+        Serves::Http => (0, None),
+        Serves::Tcp(id) => (1, name_of(plan, id)),
+        Serves::Tls(id) => (2, id.and_then(|id| name_of(plan, id))),
+    };
+    // Ids differ between plans where names do not.
+    let same_ids = ListenerPlan {
+        serves: a.serves,
+        ..b.clone()
+    };
+    to(old, a) == to(new, b) && *a == same_ids
+}
 
 /// Whether a route takes the same exchanges and does the same with them. An upstream's own change is
 /// reported as such.

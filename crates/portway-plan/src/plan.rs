@@ -79,6 +79,12 @@ pub struct ListenerPlan {
     pub tls: Option<AcceptSpec>,
     /// The port of https that clients are sent to; `None` if they are served.
     pub redirect_https: Option<u16>,
+    /// What becomes of its connections.
+    pub serves: Serves,
+    /// What its connections begin with.
+    pub proxy_header: Option<ProxyHeader>,
+    /// Filters of connections whose bytes pass.
+    pub filters: Chain,
     /// What a request's head may be.
     pub head: HeadLimits,
     /// How long clients may take.
@@ -93,6 +99,28 @@ pub struct ListenerPlan {
     pub expose_health: Exposed,
     /// `/metrics` answers here too.
     pub expose_metrics: Exposed,
+}
+
+/// What becomes of a listener's connections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Serves {
+    /// They carry HTTP.
+    Http,
+    /// Their bytes go to this upstream.
+    Tcp(UpstreamId),
+    /// Their bytes go where a route sends their server name; the others to this upstream.
+    Tls(Option<UpstreamId>),
+}
+
+/// The PROXY protocol header that connections must begin with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProxyHeader {
+    /// Version 1.
+    V1,
+    /// Version 2.
+    V2,
+    /// Either version.
+    Auto,
 }
 
 /// Whether an operators' page answers on a listener too.

@@ -158,7 +158,7 @@ fn a_gateway_without_routes_has_one_listener() {
 #[test]
 fn the_reference_compiles_and_names_every_key_there_is() {
     let compiled = plan(REFERENCE);
-    assert_eq!((compiled.listeners.len(), compiled.upstreams.len()), (3, 4));
+    assert_eq!((compiled.listeners.len(), compiled.upstreams.len()), (5, 5));
     let file = "reference.yaml";
     let mut problems = portway_core::Diagnostics::new();
     let node = portway_config::parse_node(file, REFERENCE, &FixedEnv::new(), &mut problems);

@@ -8,13 +8,18 @@ use std::net::{SocketAddr, TcpListener};
 use std::rc::Rc;
 use std::sync::Arc;
 
+use portway_core::Code;
 use portway_http::h1::Io;
 use portway_net::{Acceptor, DrainState};
+use portway_plan::{ProxyHeader, Serves};
+use portway_telemetry::metrics::ListenerHandle;
 use tokio::net::TcpStream;
 
 use crate::http1;
+use crate::introduce::introduce;
 use crate::secure;
 use crate::snapshot::Door;
+use crate::tcp::{self, Ends};
 use crate::worker::Worker;
 
 /// Accepts on one socket of a listener until the listener or the process ends.
@@ -26,7 +31,7 @@ pub async fn accept(worker: Rc<Worker>, door: Arc<Door>, socket: TcpListener) {
             return;
         }
     };
-    let counter = worker.shard.listener(&door.name);
+    let counter = worker.shard.listener(&door.name); // once per socket: it takes a lock
     loop {
         let accepted = tokio::select! {
             accepted = acceptor.accept() => accepted,
@@ -56,14 +61,26 @@ pub async fn accept(worker: Rc<Worker>, door: Arc<Door>, socket: TcpListener) {
 fn serve(
     worker: &Rc<Worker>,
     door: &Arc<Door>,
-    counter: &portway_telemetry::metrics::ListenerHandle,
+    counter: &ListenerHandle,
     (stream, peer): (TcpStream, SocketAddr),
 ) {
     let Some(open) = door.connections.open() else {
+        counter.refused(Code::Overloaded);
         return; // over max_connections: closing at once is the quickest answer
     };
     let counted = counter.connection_opened();
+    let (serves, header) = kind(worker, door);
     let (worker, door) = (Rc::clone(worker), Arc::clone(door));
+    if serves != Serves::Http || header.is_some() {
+        let counter = counter.clone();
+        tokio::task::spawn_local(async move {
+            worker.connections.update(|n| n + 1);
+            introduced(Rc::clone(&worker), door, counter, stream, peer, header).await;
+            worker.connections.update(|n| n - 1);
+            drop((open, counted));
+        });
+        return;
+    }
     let Some(acceptor) = door.acceptor() else {
         tokio::task::spawn_local(async move {
             worker.connections.update(|n| n + 1);
@@ -79,4 +96,42 @@ fn serve(
         worker.connections.update(|n| n - 1);
         drop((open, counted));
     });
+}
+
+/// What the listener is for, in the current snapshot.
+fn kind(worker: &Worker, door: &Door) -> (Serves, Option<ProxyHeader>) {
+    worker
+        .snapshot_of(door)
+        .map_or((Serves::Http, None), |(snapshot, id)| {
+            let plan = &snapshot.shared.plan.listeners[id.index()];
+            (plan.serves, plan.proxy_header)
+        })
+}
+
+/// A connection that may have to say first who it speaks for.
+async fn introduced(
+    worker: Rc<Worker>,
+    door: Arc<Door>,
+    counter: ListenerHandle,
+    mut stream: TcpStream,
+    peer: SocketAddr,
+    header: Option<ProxyHeader>,
+) {
+    let mut ends = Ends {
+        client: SocketAddr::new(peer.ip().to_canonical(), peer.port()),
+        destination: None,
+    };
+    if let Some(header) = header {
+        match introduce(&worker, &door, header, &mut stream, ends).await {
+            Ok(told) => ends = told,
+            Err(code) => return counter.refused(code),
+        }
+    }
+    match kind(&worker, &door).0 {
+        Serves::Http => match door.acceptor() {
+            Some(acceptor) => secure::serve(worker, door, acceptor, stream, ends.client).await,
+            None => http1::serve(worker, door, Io::Tcp(stream), ends.client).await,
+        },
+        Serves::Tcp(_) | Serves::Tls(_) => tcp::serve(worker, door, counter, stream, ends).await,
+    }
 }

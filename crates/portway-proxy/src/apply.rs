@@ -6,14 +6,15 @@
 
 use std::collections::HashMap;
 use std::io;
+use std::mem::discriminant;
 use std::net::{SocketAddr, TcpListener};
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use portway_core::{Clock, Diagnostic, Mono};
-use portway_filter::LogSpec;
+use portway_filter::{Chain, LogSpec};
 use portway_net::listen::{bind_another, bind_workers};
 use portway_net::{BindError, Connections, Drain, ListenOptions};
 use portway_plan::{ListenerPlan, Plan, RoutePlan};
@@ -101,12 +102,14 @@ pub(crate) fn build(
     let upstreams = upstreams(parts, old, &plan.upstreams, material.connectors);
     let routes = routes(old, &plan.routes, logs);
     let no_route = plan.no_route.adopt(old.map(|old| &old.no_route));
+    let gates = gates(old, &plan.listeners);
     let generation = old.map_or(1, |old| old.generation + 1);
     Ok(Built {
         snapshot: Snapshot {
             generation,
             plan,
             listeners,
+            gates,
             upstreams,
             routes,
             no_route,
@@ -165,11 +168,15 @@ fn listeners(
 }
 
 /// The open listener that this one goes on with. An address says which, except for those on a port that
-/// the system chose: there may be several, so their names tell them apart.
+/// the system chose: there may be several, so their names tell them apart. One for something else than
+/// before begins anew: what is open goes on as what it was.
 fn find_door<'o>(old: &'o Snapshot, plan: &ListenerPlan) -> Option<&'o Arc<Door>> {
     let named = |other: &ListenerPlan| plan.bind.port() != 0 || other.name == plan.name;
     // Connections of a listener that got TLS must not go on without it.
-    let same_kind = |other: &ListenerPlan| other.tls.is_some() == plan.tls.is_some();
+    let same_kind = |other: &ListenerPlan| {
+        other.tls.is_some() == plan.tls.is_some()
+            && discriminant(&other.serves) == discriminant(&plan.serves)
+    };
     let mut known = old.plan.listeners.iter().zip(&old.listeners);
     let found =
         known.find(|(other, _)| other.bind == plan.bind && named(other) && same_kind(other));
@@ -245,6 +252,17 @@ fn upstreams(
             }
         })
         .collect()
+}
+
+/// The filters of listeners, with the state of those that did not change.
+fn gates(old: Option<&Snapshot>, plans: &[ListenerPlan]) -> Vec<Chain> {
+    let before = |name: &str| {
+        let old = old?;
+        let at = old.plan.listeners.iter().position(|l| *l.name == *name)?;
+        old.gates.get(at)
+    };
+    let adopted = |plan: &ListenerPlan| plan.filters.adopt(before(&plan.name));
+    plans.iter().map(adopted).collect()
 }
 
 fn routes(
@@ -375,6 +393,7 @@ impl Door {
             drain: Drain::new(),
             acceptor: ArcSwapOption::empty(),
             connections: Connections::new(plan.connections_max),
+            warned_ms: AtomicU64::new(0),
             last: OnceLock::new(),
             sockets: Mutex::new(copies),
         }

@@ -1,5 +1,5 @@
 //! The request path, to be read in this order: [`accept`], [`http1`], [`http`] (`handle`),
-//! [`forward`], [`finish`]; and what it runs on: [`snapshot`], [`worker`], [`apply`], [`gateway`].
+//! [`forward`], [`finish`]; connections that pass as they are: [`tcp`]; and what it runs on: [`snapshot`], [`worker`], [`apply`], [`gateway`].
 //!
 //! Must hold: one exchange sees one snapshot; `finish` runs exactly once per exchange; nothing on this
 //! path crosses threads or takes a lock; a failure to apply a plan leaves what runs untouched.
@@ -11,12 +11,14 @@ pub mod forward;
 pub mod gateway;
 pub mod http;
 pub mod http1;
+pub mod introduce;
 pub mod local;
 mod material;
 pub mod mirror;
 pub mod rewrite;
 pub mod secure;
 pub mod snapshot;
+pub mod tcp;
 pub mod turns;
 pub mod worker;
 

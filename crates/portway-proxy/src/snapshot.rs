@@ -7,11 +7,11 @@
 use std::cell::OnceCell;
 use std::net::{SocketAddr, TcpListener};
 use std::rc::Rc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use arc_swap::ArcSwapOption;
-use portway_core::{ListenerId, RouteId, UpstreamId};
+use portway_core::{ListenerId, Mono, RouteId, UpstreamId};
 use portway_filter::Chain;
 use portway_net::{Connections, Drain};
 use portway_plan::Plan;
@@ -31,6 +31,8 @@ pub struct Snapshot {
     pub plan: Plan,
     /// By `ListenerId`.
     pub listeners: Vec<Arc<Door>>,
+    /// The filters of listeners that pass bytes, by `ListenerId`.
+    pub gates: Vec<Chain>,
     /// By `UpstreamId`.
     pub upstreams: Vec<Arc<LiveUpstream>>,
     /// By `RouteId`.
@@ -68,6 +70,8 @@ pub struct Door {
     /// The last snapshot that had it, once no config has it any more: what arrives until its
     /// connections have ended is served by that one.
     pub(crate) last: OnceLock<Arc<Snapshot>>,
+    /// When something was last said about its clients, in milliseconds; 0 for never.
+    pub(crate) warned_ms: AtomicU64,
     /// Copies of its listening sockets, for a successor.
     pub(crate) sockets: Mutex<Vec<TcpListener>>,
 }
@@ -87,6 +91,23 @@ impl Door {
             .iter()
             .filter_map(|socket| socket.try_clone().ok())
             .collect()
+    }
+
+    /// Whether to say something about its clients: once a minute, or they could fill the disk.
+    #[must_use]
+    pub fn may_warn(&self, now: Mono) -> bool {
+        const PAUSE_MS: u64 = 60_000;
+        let last = self.warned_ms.load(Ordering::Relaxed);
+        let due = last == 0 || now.millis() >= last + PAUSE_MS;
+        due && self
+            .warned_ms
+            .compare_exchange(
+                last,
+                now.millis().max(1),
+                Ordering::Relaxed,
+                Ordering::Relaxed,
+            )
+            .is_ok()
     }
 
     /// Lets go of the listening sockets; workers close theirs when they learn of the drain.

@@ -13,7 +13,7 @@ use std::time::Duration;
 use portway_core::{ListenerId, Mono, limits};
 use portway_http::Exchange;
 use portway_http::h1::{BufferPool, DateCache};
-use portway_net::{Drain, Wheel};
+use portway_net::{Drain, RelayPool, Wheel};
 use portway_telemetry::access_log::WorkerLog;
 use portway_telemetry::metrics::WorkerShard;
 use portway_upstream::WorkerUpstream;
@@ -43,6 +43,8 @@ pub struct Worker {
     pub wheel: Wheel,
     /// Its spare connection buffers.
     pub buffers: BufferPool,
+    /// Its spare buffers and pipes of tunnels.
+    pub relays: RelayPool,
     /// Its counters.
     pub shard: WorkerShard,
     /// Its access log buffers.
@@ -92,6 +94,7 @@ impl Worker {
             index,
             wheel: Wheel::new(clock),
             buffers: BufferPool::default(),
+            relays: RelayPool::default(),
             shard: shared.registry.worker(),
             log: RefCell::new(WorkerLog::new()),
             date: RefCell::new(DateCache::new(0)),

@@ -14,6 +14,7 @@ mod crypto;
 pub mod error;
 pub mod file;
 pub mod identity;
+pub mod peek;
 pub mod session;
 pub mod spec;
 pub mod store;

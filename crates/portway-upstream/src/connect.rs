@@ -28,8 +28,33 @@ pub async fn connect(attempt: &Attempt<'_>) -> Result<Conn, ProxyError> {
     Ok(conn)
 }
 
+/// Opens a connection whose bytes are a client's own: without TLS of the gateway's. It counts as open while
+/// the second part lives.
+///
+/// # Errors
+/// If a limit of the upstream is reached, or the target cannot be reached in time.
+pub async fn open(attempt: &Attempt<'_>) -> Result<(TcpStream, Held), ProxyError> {
+    let _pending = begin_pending(attempt.upstream)?;
+    let deadline = connect_deadline(attempt);
+    let open = match begin_connection(attempt) {
+        Some(open) => open,
+        None => wait_for_room(attempt, deadline).await?,
+    };
+    Ok((open_tcp(attempt, deadline).await?, open))
+}
+
 /// Opens a connection to the target, with TLS if the upstream has it.
 pub(crate) async fn open_stream(attempt: &Attempt<'_>, deadline: Mono) -> Result<Io, ProxyError> {
+    let stream = open_tcp(attempt, deadline).await?;
+    match attempt.upstream.connector() {
+        None => Ok(Io::Tcp(stream)),
+        Some(connector) => secure(attempt, &connector, stream, deadline)
+            .await
+            .map(Io::Tls),
+    }
+}
+
+async fn open_tcp(attempt: &Attempt<'_>, deadline: Mono) -> Result<TcpStream, ProxyError> {
     let spec = &attempt.upstream.spec;
     let target = attempt.picked.target();
     let connecting = TcpStream::connect(target.addr);
@@ -43,12 +68,7 @@ pub(crate) async fn open_stream(attempt: &Attempt<'_>, deadline: Mono) -> Result
     };
     // Without it small writes wait for acknowledgements; failing to set it costs only time.
     let _ = stream.set_nodelay(true);
-    match attempt.upstream.connector() {
-        None => Ok(Io::Tcp(stream)),
-        Some(connector) => secure(attempt, &connector, stream, deadline)
-            .await
-            .map(Io::Tls),
-    }
+    Ok(stream)
 }
 
 /// A connection that is wanted now must be open by then.

@@ -24,6 +24,7 @@ pub(crate) fn spec(addrs: &[SocketAddr]) -> UpstreamSpec {
         breaker: None,
         limits: LimitSpec::default(),
         timeouts: TimeoutSpec::default(),
+        proxy_protocol: None,
         pool: PoolSpec::default(),
     }
 }

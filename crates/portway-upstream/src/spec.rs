@@ -38,6 +38,17 @@ pub struct UpstreamSpec {
     pub timeouts: TimeoutSpec,
     /// Pooled connections.
     pub pool: PoolSpec,
+    /// The PROXY protocol header that tunnels to its targets begin with.
+    pub proxy_protocol: Option<SendProxy>,
+}
+
+/// A version of the PROXY protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SendProxy {
+    /// In text.
+    V1,
+    /// In bytes.
+    V2,
 }
 
 /// What is spoken with targets.
@@ -158,6 +169,8 @@ pub struct TimeoutSpec {
     pub request: Option<Duration>,
     /// A pooled connection without use is closed after so long.
     pub idle: Duration,
+    /// A tunnel without a byte in either direction is closed after so long.
+    pub tunnel: Duration,
 }
 
 impl Default for TimeoutSpec {
@@ -167,6 +180,7 @@ impl Default for TimeoutSpec {
             response_header: limits::RESPONSE_HEADER_TIMEOUT,
             request: None,
             idle: limits::POOL_IDLE_TIMEOUT,
+            tunnel: limits::TUNNEL_IDLE_TIMEOUT,
         }
     }
 }

@@ -19,5 +19,6 @@ mod reload;
 mod resilience;
 mod routing;
 mod support;
+mod tcp;
 mod timeouts;
 mod tls;

@@ -5,16 +5,16 @@ use std::net::SocketAddr;
 use ipnet::IpNet;
 use portway_core::limits;
 
+use super::filter::FilterEntry;
 use super::server::Exposed;
 use super::tls::{ListenerTls, RedirectHttps};
-use crate::decode::Given;
+use crate::decode::{Each, Given};
 use crate::spanned::Spanned;
 use crate::value::Size;
 use crate::{choice, config, defaults};
 
 config! {
     /// An address that accepts connections.
-    #[later("proxy_protocol", "upstream", "filters")]
     pub struct Listener {
         /// Its name, for routes, metrics and logs.
         pub name: Spanned<String>,
@@ -28,6 +28,15 @@ config! {
         pub tls: Given<ListenerTls>,
         /// Sends clients of a plain listener to https: `true`, or the port that https has outside.
         pub redirect_https: Spanned<RedirectHttps> = RedirectHttps::No,
+        /// Where the connections of a `tcp` listener go, and those of a `tls` listener whose server name no
+        /// route takes.
+        pub upstream: Given<String>,
+        /// Filters of a `tcp` or `tls` listener: ip_filter, and rate_limit by client_ip or of the listener
+        /// as a whole. On other listeners, routes have filters.
+        pub filters: Each<FilterEntry> = Vec::new(),
+        /// Whether each connection begins with a PROXY protocol header. Only `trusted_proxies` may connect
+        /// then.
+        pub proxy_protocol: Spanned<ProxyProtocol> = ProxyProtocol::Off,
         /// Proxies in front of this gateway, whose word on the client's address counts.
         pub trusted_proxies: Vec<IpNet> = Vec::new(),
         /// Connections open at once; more are closed at once.
@@ -39,12 +48,30 @@ config! {
 
 choice! {
     /// What is spoken on a listener.
-    #[later("tcp", "tls", "udp")]
+    #[later("udp")]
     pub enum ListenerProtocol {
         /// Plain HTTP.
         Http = "http",
         /// HTTP over TLS.
         Https = "https",
+        /// Whatever the targets speak: bytes pass as they are.
+        Tcp = "tcp",
+        /// TLS that the targets end: it passes unread but for the server name, by which routes choose.
+        Tls = "tls",
+    }
+}
+
+choice! {
+    /// Which PROXY protocol header a connection begins with.
+    pub enum ProxyProtocol {
+        /// None.
+        Off = "off",
+        /// The one in text.
+        V1 = "v1",
+        /// The one in bytes.
+        V2 = "v2",
+        /// Either.
+        Auto = "auto",
     }
 }
 

@@ -42,6 +42,8 @@ config! {
         /// TLS towards the targets. Without it, targets whose address begins with https:// are checked
         /// against the system's CAs.
         pub tls: Option<Spanned<UpstreamTls>>,
+        /// The PROXY protocol header that tells targets of a `tcp` or `tls` listener who the client is.
+        pub proxy_protocol: Spanned<SendProxy> = SendProxy::Off,
     }
 }
 
@@ -67,6 +69,18 @@ choice! {
         H2c = "h2c",
         /// gRPC, which is HTTP/2.
         Grpc = "grpc",
+    }
+}
+
+choice! {
+    /// Which PROXY protocol header is sent to targets.
+    pub enum SendProxy {
+        /// None.
+        Off = "off",
+        /// The one in text.
+        V1 = "v1",
+        /// The one in bytes.
+        V2 = "v2",
     }
 }
 
@@ -303,6 +317,9 @@ config! {
         pub request: Option<Spanned<Duration>>,
         /// A connection without a request is closed after so long.
         pub idle: Spanned<Duration> = limits::POOL_IDLE_TIMEOUT,
+        /// A tunnel (TCP, TLS passed through, WebSocket) without a byte in either direction is closed after
+        /// so long.
+        pub tunnel: Spanned<Duration> = limits::TUNNEL_IDLE_TIMEOUT,
     }
 }
 

@@ -12,7 +12,7 @@ use crate::Schema;
 use crate::decode::{Decode, string_schema, wrong, wrong_with_hint};
 use crate::node::Node;
 
-/// The address of a target: `http://host:port`, `https://host:port` or `host:port`.
+/// The address of a target: `http://host:port`, `https://host:port`, `tcp://host:port` or `host:port`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Address {
     /// What the target speaks, where the address says it.
@@ -30,11 +30,13 @@ pub enum Scheme {
     Http,
     /// HTTP over TLS.
     Https,
+    /// Not HTTP.
+    Tcp,
 }
 
 impl Scheme {
     fn parse(text: &str) -> Option<Scheme> {
-        let known = [Scheme::Http, Scheme::Https];
+        let known = [Scheme::Http, Scheme::Https, Scheme::Tcp];
         known
             .into_iter()
             .find(|scheme| text.eq_ignore_ascii_case(scheme.as_str()))
@@ -46,6 +48,7 @@ impl Scheme {
         match self {
             Scheme::Http => "http",
             Scheme::Https => "https",
+            Scheme::Tcp => "tcp",
         }
     }
 
@@ -54,6 +57,7 @@ impl Scheme {
         match self {
             Scheme::Http => Some(80),
             Scheme::Https => Some(443),
+            Scheme::Tcp => None,
         }
     }
 }
@@ -99,7 +103,7 @@ impl Decode for Address {
                 None
             }
             Err(Refused::Scheme(scheme)) => {
-                let known = ["h2c", "grpc", "grpcs", "tcp", "unix"];
+                let known = ["h2c", "grpc", "grpcs", "unix"];
                 let what = if known.contains(&scheme.as_str()) {
                     format!("`{scheme}://` is not supported yet by this version")
                 } else {
@@ -108,7 +112,7 @@ impl Decode for Address {
                 problems.error(
                     &node.span,
                     what,
-                    "use http://host:port or https://host:port",
+                    "use http://host:port, https://host:port or tcp://host:port",
                 );
                 None
             }
@@ -281,6 +285,7 @@ mod tests {
             ("http://[::1]:9000", "[::1]:9000"),
             ("http://[::1]", "[::1]:80"),
             ("https://users.internal", "users.internal:443"),
+            ("tcp://db.internal:5432", "db.internal:5432"),
         ];
         for (text, shown) in read {
             assert_eq!(parse(text).expect(text).to_string(), shown);
@@ -305,6 +310,7 @@ mod tests {
             "http://u:p@h:80",
             "http://h:80/path",
             "ftp://h",
+            "tcp://h",
             "h:80?x",
         ] {
             assert!(parse(text).is_err(), "{text}");

@@ -44,7 +44,8 @@ pub(super) fn action(
     match usable.first() {
         None => BROKEN,
         Some(document::Action::Upstream(upstream)) => {
-            find_upstream(upstream, name, names, problems).map_or(BROKEN, Action::Upstream)
+            let of = format!("route `{name}`");
+            find_upstream(upstream, &of, names, problems).map_or(BROKEN, Action::Upstream)
         }
         Some(document::Action::Targets(_)) => {
             let at = names.document.inline.get(index).copied().flatten();
@@ -63,9 +64,10 @@ pub(super) fn action(
     }
 }
 
-fn find_upstream(
+/// The upstream of a name that `of` (a route or a listener) names.
+pub(super) fn find_upstream(
     name: &Spanned<String>,
-    route: &str,
+    of: &str,
     names: &Names<'_>,
     problems: &mut Diagnostics,
 ) -> Option<UpstreamId> {
@@ -73,7 +75,7 @@ fn find_upstream(
     let named = &names.document.named;
     let excused = named.nameless || named.broken_upstreams.contains(name.as_str());
     if found.is_none() && !excused {
-        let what = format!("route `{route}` names the unknown upstream `{}`", **name);
+        let what = format!("{of} names the unknown upstream `{}`", **name);
         problems.error(name.span(), what, names.upstreams.hint(name));
     }
     found
@@ -86,9 +88,10 @@ fn split(
     problems: &mut Diagnostics,
 ) -> Action {
     let mut parts = Vec::new();
+    let of = format!("route `{}`", *route.name);
     for share in shares.iter() {
         too_heavy(&share.weight, problems);
-        if let Some(id) = find_upstream(&share.upstream, &route.name, names, problems) {
+        if let Some(id) = find_upstream(&share.upstream, &of, names, problems) {
             parts.push((id, share.weight.value()));
         }
     }
@@ -119,7 +122,8 @@ pub(super) fn mirror(
     problems: &mut Diagnostics,
 ) -> Option<Mirror> {
     let config = route.mirror.as_ref()?;
-    let upstream = find_upstream(&config.upstream, &route.name, names, problems)?;
+    let of = format!("route `{}`", *route.name);
+    let upstream = find_upstream(&config.upstream, &of, names, problems)?;
     Some(Mirror {
         upstream,
         share: config.percent.fraction(),

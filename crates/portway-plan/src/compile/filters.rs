@@ -41,7 +41,7 @@ pub(super) fn globals(
     entries: &[FilterEntry],
     problems: &mut Diagnostics,
 ) -> Globals {
-    let compiled = compile_list(compiler, entries, None, problems);
+    let compiled = compile_list(compiler, entries, Place::Global, problems);
     Globals {
         log: compiled.log.clone(),
         metrics: compiled.metrics.clone().unwrap_or_default(),
@@ -54,6 +54,60 @@ impl Globals {
     pub(super) fn chain(&self) -> Chain {
         Chain::new(self.compiled.entries.clone())
     }
+
+    /// Whether there is one of this name.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.compiled.entries.iter().any(|e| e.name == name)
+    }
+}
+
+/// Whose filters a list holds.
+#[derive(Clone, Copy)]
+enum Place<'a> {
+    Global,
+    Route(&'a str),
+    Listener(&'a str),
+}
+
+impl<'a> Place<'a> {
+    fn scope(self) -> Scope {
+        match self {
+            Place::Global => Scope::Global,
+            Place::Route(_) => Scope::Route,
+            Place::Listener(_) => Scope::Listener,
+        }
+    }
+
+    fn route(self) -> Option<&'a str> {
+        match self {
+            Place::Route(name) => Some(name),
+            Place::Global | Place::Listener(_) => None,
+        }
+    }
+
+    fn name(self) -> Option<&'a str> {
+        match self {
+            Place::Route(name) | Place::Listener(name) => Some(name),
+            Place::Global => None,
+        }
+    }
+}
+
+/// Compiles the filters of a listener that passes bytes.
+pub(super) fn of_listener(
+    compiler: &Compiler<'_>,
+    entries: &[FilterEntry],
+    listener: &str,
+    problems: &mut Diagnostics,
+) -> Chain {
+    for entry in entries.iter().filter(|e| e.is_off()) {
+        problems.error(
+            entry.name.span(),
+            "no filter is on here before the listener's own",
+            "remove the line",
+        );
+    }
+    Chain::new(compile_list(compiler, entries, Place::Listener(listener), problems).entries)
 }
 
 /// A route's filters: the global ones, then its own. A global one is left out where the route switches it
@@ -73,7 +127,7 @@ pub(super) fn of_route(
     route: &str,
     problems: &mut Diagnostics,
 ) -> RouteFilters {
-    let own = compile_list(compiler, entries, Some(route), problems);
+    let own = compile_list(compiler, entries, Place::Route(route), problems);
     let global = &globals.compiled;
     let replaced = |e: &Entry| {
         own.off.contains(&e.name)
@@ -102,9 +156,10 @@ pub(super) fn of_route(
 fn compile_list(
     compiler: &Compiler<'_>,
     entries: &[FilterEntry],
-    route: Option<&str>,
+    place: Place<'_>,
     problems: &mut Diagnostics,
 ) -> Compiled {
+    let scope = place.scope();
     let mut compiled = Compiled::default();
     for entry in entries {
         let Some(kind) = find_kind(compiler.kinds, entry, problems) else {
@@ -114,27 +169,14 @@ fn compile_list(
             compiled.off.push(kind.name);
             continue;
         }
-        let scope = if route.is_some() {
-            Scope::Route
-        } else {
-            Scope::Global
-        };
-        if !kind.scopes.is_empty() && !kind.scopes.contains(&scope) {
-            let (here, there) = match scope {
-                Scope::Route => ("a route's filters", "global_filters"),
-                Scope::Global => ("global_filters", "a route's filters"),
-            };
-            problems.error(
-                entry.name.span(),
-                format!("`{}` cannot stand in {here}", kind.name),
-                format!("move it to {there}"),
-            );
+        if !stands(kind, scope) {
+            note_misplaced(kind, scope, entry, problems);
             continue;
         }
         let mut cx = Compile {
             diagnostics: problems,
             scope,
-            route,
+            route: place.route(),
             span: entry.name.span(),
             clock: compiler.clock,
         };
@@ -144,7 +186,7 @@ fn compile_list(
                 format!("`{}` stands in this list twice", kind.name),
                 "keep one of the two",
             ),
-            Some(built) => compiled.add(kind, entry, route, built),
+            Some(built) => compiled.add(kind, entry, place.name(), built),
             // A filter that is silently not there could be the one that keeps strangers out.
             None if compiler.sound && !problems.has_errors() => problems.error(
                 entry.name.span(),
@@ -155,6 +197,32 @@ fn compile_list(
         }
     }
     compiled
+}
+
+/// Whether a kind of filter may stand in such a list.
+fn stands(kind: &FilterKind, scope: Scope) -> bool {
+    match kind.scopes {
+        [] => scope != Scope::Listener,
+        scopes => scopes.contains(&scope),
+    }
+}
+
+fn note_misplaced(
+    kind: &FilterKind,
+    scope: Scope,
+    entry: &FilterEntry,
+    problems: &mut Diagnostics,
+) {
+    let (here, hint) = match scope {
+        Scope::Route => ("a route's filters", "move it to global_filters"),
+        Scope::Global => ("global_filters", "move it to a route's filters"),
+        Scope::Listener => (
+            "a listener's filters: it needs HTTP",
+            "remove it; a tcp or tls listener takes ip_filter and rate_limit",
+        ),
+    };
+    let what = format!("`{}` cannot stand in {here}", kind.name);
+    problems.error(entry.name.span(), what, hint);
 }
 
 /// Switching off what is not on is harmless, and most likely a mistake.
@@ -174,14 +242,14 @@ fn warn_of_idle_switches(entries: &[FilterEntry], global: &Compiled, problems: &
 }
 
 impl Compiled {
-    fn add(&mut self, kind: &FilterKind, entry: &FilterEntry, route: Option<&str>, built: Built) {
+    fn add(&mut self, kind: &FilterKind, entry: &FilterEntry, owner: Option<&str>, built: Built) {
         if !matches!(built, Built::Filter(_)) {
             self.policies.push(kind.name);
         }
         match built {
             Built::Filter(filter) => {
                 let nth = self.entries.iter().filter(|e| e.name == kind.name).count();
-                let fingerprint = fingerprint(kind.name, entry, route, nth);
+                let fingerprint = fingerprint(kind.name, entry, owner, nth);
                 self.entries.push(Entry {
                     name: kind.name,
                     phase: kind.phase,
@@ -198,9 +266,9 @@ impl Compiled {
 }
 
 /// A hash of what makes a filter the same one after a reload: its kind, where it stands, its settings.
-fn fingerprint(name: &str, entry: &FilterEntry, route: Option<&str>, nth: usize) -> u64 {
+fn fingerprint(name: &str, entry: &FilterEntry, owner: Option<&str>, nth: usize) -> u64 {
     let mut hasher = DefaultHasher::new();
-    (name, route, nth).hash(&mut hasher);
+    (name, owner, nth).hash(&mut hasher);
     entry.body.hash(&mut hasher);
     hasher.finish()
 }

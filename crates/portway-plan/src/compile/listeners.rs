@@ -6,28 +6,40 @@ use std::sync::Arc;
 
 use portway_config::document::{self, Document, Listener, Process};
 use portway_core::{Diagnostics, ListenerId, limits};
+use portway_filter::Chain;
 use portway_http::h1::HeadLimits;
 use portway_http::h1::parse::FIELDS_HARD_MAX;
 use portway_http::hygiene::forwarded::TrustedProxies;
 use portway_http::hygiene::path::{DotSegments, EncodedSlashes, PathRules};
 
-use super::Names;
-use crate::plan::{ClientTimeouts, Exposed, ListenerPlan};
+use super::filters::{Globals, of_listener};
+use super::passthrough::{proxy_header, serves};
+use super::routes::Names;
+use super::{Compiler, Names as Known};
+use crate::plan::{ClientTimeouts, Exposed, ListenerPlan, Serves};
 
 /// A smaller head would refuse ordinary browsers.
 const HEAD_BYTES_MIN: usize = 1024;
 
-/// The listeners and their ids by name.
+/// The listeners' ids by name.
+pub(super) fn names(document: &Document, problems: &mut Diagnostics) -> Known<ListenerId> {
+    let mut names = Known::new("listener");
+    for (at, listener) in document.listeners.iter().enumerate() {
+        names.add(&listener.name, ListenerId(at as u32), problems);
+    }
+    names
+}
+
+/// The listeners.
 pub(super) fn listeners(
-    document: &Document,
+    compiler: &Compiler<'_>,
+    names: &Names<'_>,
+    globals: &Globals,
     problems: &mut Diagnostics,
-) -> (Vec<ListenerPlan>, Names<ListenerId>) {
-    let mut names = Names::new("listener");
+) -> Vec<ListenerPlan> {
     let mut bound: HashMap<SocketAddr, &Listener> = HashMap::new();
     let mut plans = Vec::new();
-    for listener in &document.listeners {
-        let id = ListenerId(plans.len() as u32);
-        names.add(&listener.name, id, problems);
+    for listener in &names.document.listeners {
         let bind = listener.bind.value();
         if let Some(other) = bound.get(&bind).filter(|_| bind.port() != 0) {
             problems.error(
@@ -49,9 +61,13 @@ pub(super) fn listeners(
             );
         }
         bound.insert(bind, listener);
-        plans.push(listener_plan(listener, &document.process, problems));
+        let filters = of_listener(compiler, &listener.filters, &listener.name, problems);
+        let serves = serves(listener, names, globals, problems);
+        let mut plan = listener_plan(listener, &names.document.process, serves, problems);
+        plan.filters = filters;
+        plans.push(plan);
     }
-    (plans, names)
+    plans
 }
 
 /// Whether one of two different addresses is the wildcard of the other.
@@ -63,6 +79,7 @@ fn covers(a: SocketAddr, b: SocketAddr) -> bool {
 fn listener_plan(
     listener: &Listener,
     process: &Process,
+    serves: Serves,
     problems: &mut Diagnostics,
 ) -> ListenerPlan {
     let http = &listener.http;
@@ -102,6 +119,9 @@ fn listener_plan(
         bind: listener.bind.value(),
         tls: super::tls::of_listener(listener, problems),
         redirect_https: super::tls::redirect_https(&listener.redirect_https),
+        serves,
+        proxy_header: proxy_header(listener, problems),
+        filters: Chain::default(),
         head: HeadLimits {
             head_bytes_max,
             fields_max,

@@ -12,6 +12,7 @@ use portway_route::{BuildProblem, HostPattern, PathPattern, RouteSpec, RouteTabl
 
 use super::action::{action, in_words, mirror, warn_of_idle_keys};
 use super::filters::{Globals, of_route};
+use super::passthrough::{check_route, http_listeners};
 use super::rewrite::rewrite;
 use super::upstreams::positive;
 use super::{Compiler, Names as Known};
@@ -47,6 +48,7 @@ pub(super) fn routes(
             );
         }
         warn_of_idle_keys(route, problems);
+        check_route(route, names, problems);
         let filters = of_route(compiler, globals, &route.filters, &route.name, problems);
         let name: Arc<str> = Arc::from(route.name.as_str());
         specs.push(spec(route, Arc::clone(&name), names, problems));
@@ -92,7 +94,10 @@ fn spec(route: &Route, name: Arc<str>, names: &Names<'_>, problems: &mut Diagnos
             "use api.example.com or *.example.com",
             problems,
         ),
-        listeners: (!route.listeners.is_empty()).then(|| listeners(route, names, problems)),
+        listeners: match route.listeners.as_slice() {
+            [] => http_listeners(names.document),
+            _ => Some(listeners(route, names, problems)),
+        },
         path: path(route, problems),
         methods: parse_all(
             &route.methods,

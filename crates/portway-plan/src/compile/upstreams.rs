@@ -7,16 +7,17 @@ use std::time::Duration;
 use http::HeaderName;
 use portway_balance::{PolicyKind, WEIGHT_MAX};
 use portway_config::document::{
-    CheckType, CircuitBreaker, Discover, DnsRecord, DnsSource, Document, HashOn as HashOnConfig,
-    HealthCheck, LoadBalance, OutlierDetection, Policy, Target, TargetProtocol, Timeouts, Upstream,
+    self, CheckType, CircuitBreaker, Discover, DnsRecord, DnsSource, Document,
+    HashOn as HashOnConfig, HealthCheck, LoadBalance, OutlierDetection, Policy, Target,
+    TargetProtocol, Timeouts, Upstream,
 };
 use portway_config::{Each, Spanned};
 use portway_core::{Diagnostics, Span, UpstreamId};
 use portway_discovery::source::{DnsSpec, FileSpec, NamedTarget, SourceSpec};
 use portway_filter::BreakerPolicy;
 use portway_upstream::spec::{
-    BalanceSpec, HashOn, HealthSpec, LimitSpec, OutlierSpec, PoolSpec, Probe, Protocol, StickySpec,
-    TimeoutSpec, UpstreamSpec,
+    BalanceSpec, HashOn, HealthSpec, LimitSpec, OutlierSpec, PoolSpec, Probe, Protocol, SendProxy,
+    StickySpec, TimeoutSpec, UpstreamSpec,
 };
 
 use super::Names;
@@ -60,6 +61,11 @@ fn upstream_spec(upstream: &Upstream, problems: &mut Diagnostics) -> UpstreamSpe
         timeouts: timeouts(&upstream.timeouts, problems),
         pool: PoolSpec {
             idle_per_target_max: upstream.pool.max_idle_per_target,
+        },
+        proxy_protocol: match upstream.proxy_protocol.value() {
+            document::SendProxy::Off => None,
+            document::SendProxy::V1 => Some(SendProxy::V1),
+            document::SendProxy::V2 => Some(SendProxy::V2),
         },
     }
 }
@@ -342,7 +348,12 @@ fn breaker_policy(config: &CircuitBreaker, problems: &mut Diagnostics) -> Option
 }
 
 fn timeouts(config: &Timeouts, problems: &mut Diagnostics) -> TimeoutSpec {
-    let each = [&config.connect, &config.response_header, &config.idle];
+    let each = [
+        &config.connect,
+        &config.response_header,
+        &config.idle,
+        &config.tunnel,
+    ];
     for timeout in each.into_iter().chain(&config.request) {
         positive(timeout, problems);
     }
@@ -351,6 +362,7 @@ fn timeouts(config: &Timeouts, problems: &mut Diagnostics) -> TimeoutSpec {
         response_header: config.response_header.value(),
         request: config.request.as_ref().map(Spanned::value),
         idle: config.idle.value(),
+        tunnel: config.tunnel.value(),
     }
 }
 

@@ -4,6 +4,7 @@
 //! several workers add up, a gauge given twice keeps the last value.
 
 use super::name::{Kind, Metric};
+use super::series::ListenerSeries;
 use super::shard::Shard;
 use super::tally::{DURATIONS, Histogram, SIZES, Scale};
 use std::collections::BTreeMap;
@@ -111,7 +112,24 @@ impl Gather {
         for (name, listener) in shard.listeners.list() {
             let open = listener.active.read();
             self.add(Metric::ActiveConnections, owned(&[&*name]), open);
+            self.add_ended(&name, &listener);
         }
+    }
+
+    fn add_ended(&mut self, name: &str, listener: &ListenerSeries) {
+        for (code, count) in listener.errors() {
+            let labels = owned(&[name, code.as_str()]);
+            self.add(Metric::Connections, labels, count);
+        }
+        let Some(passed) = listener.passed() else {
+            return;
+        };
+        let of = || owned(&[name]);
+        self.add(Metric::Connections, owned(&[name, "ok"]), passed.ok.read());
+        self.add(Metric::ConnectionReceived, of(), passed.received.read());
+        self.add(Metric::ConnectionSent, of(), passed.sent.read());
+        let duration = (&DURATIONS, &passed.duration);
+        self.add_histogram(Metric::ConnectionDuration, of(), duration);
     }
 
     fn add_routes(&mut self, shard: &Shard) {

@@ -70,6 +70,14 @@ metrics! {
         "Exchanges on their way now.";
     ActiveConnections = "active_connections", Gauge, ["listener"],
         "Client connections open now.";
+    Connections = "connections_total", Counter, ["listener", "code"],
+        "Connections of tcp and tls listeners that ended, by why (`ok` if both sides closed), and connections any listener refused.";
+    ConnectionDuration = "connection_duration_seconds", Histogram, ["listener"],
+        "From accepting a connection of a tcp or tls listener to its end, in seconds.";
+    ConnectionReceived = "connection_received_bytes_total", Counter, ["listener"],
+        "Bytes passed from clients to targets by tcp and tls listeners.";
+    ConnectionSent = "connection_sent_bytes_total", Counter, ["listener"],
+        "Bytes passed from targets to clients by tcp and tls listeners.";
     RequestErrors = "request_errors_total", Counter, ["route", "code"],
         "Exchanges the gateway answered by itself, by reason.";
     TargetHealth = "target_health", Gauge, ["upstream", "target"],

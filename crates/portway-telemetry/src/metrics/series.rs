@@ -98,8 +98,7 @@ impl RouteSeries {
     }
 
     pub(crate) fn error(&self, code: Code) {
-        let counts = self.errors.get_or_init(Box::default);
-        counts.0[code as usize].add(1);
+        self.errors.get_or_init(Box::default).count(code);
     }
 
     pub(crate) fn methods(&self) -> impl Iterator<Item = (MethodLabel, &MethodSeries)> {
@@ -110,18 +109,26 @@ impl RouteSeries {
     }
 
     pub(crate) fn errors(&self) -> impl Iterator<Item = (Code, u64)> {
-        let counts = self.errors.get().into_iter().flat_map(|e| &e.0);
-        Code::ALL
-            .iter()
-            .copied()
-            .zip(counts.map(Tally::read))
-            .filter(|(_, count)| *count > 0)
+        self.errors.get().into_iter().flat_map(|e| e.counted())
     }
 }
 
 /// By `Code as usize`.
 #[derive(Debug)]
 struct ErrorCounts([Tally; Code::ALL.len()]);
+
+impl ErrorCounts {
+    fn count(&self, code: Code) {
+        self.0[code as usize].add(1);
+    }
+
+    fn counted(&self) -> impl Iterator<Item = (Code, u64)> {
+        let codes = Code::ALL.iter().copied();
+        codes
+            .zip(self.0.iter().map(Tally::read))
+            .filter(|(_, count)| *count > 0)
+    }
+}
 
 impl Default for ErrorCounts {
     fn default() -> ErrorCounts {
@@ -202,6 +209,36 @@ pub(crate) struct UpstreamSeries {
 #[repr(align(64))]
 pub(crate) struct ListenerSeries {
     pub(crate) active: Tally,
+    /// What only listeners that pass bytes count.
+    passed: OnceLock<Box<PassedSeries>>,
+    errors: OnceLock<Box<ErrorCounts>>,
+}
+
+/// What a listener that passes bytes counts.
+#[derive(Debug, Default)]
+pub(crate) struct PassedSeries {
+    pub(crate) received: Tally,
+    pub(crate) sent: Tally,
+    pub(crate) ok: Tally,
+    pub(crate) duration: Histogram<DURATION_BUCKETS>,
+}
+
+impl ListenerSeries {
+    pub(crate) fn passing(&self) -> &PassedSeries {
+        self.passed.get_or_init(Box::default)
+    }
+
+    pub(crate) fn passed(&self) -> Option<&PassedSeries> {
+        self.passed.get().map(Box::as_ref)
+    }
+
+    pub(crate) fn error(&self, code: Code) {
+        self.errors.get_or_init(Box::default).count(code);
+    }
+
+    pub(crate) fn errors(&self) -> impl Iterator<Item = (Code, u64)> {
+        self.errors.get().into_iter().flat_map(|e| e.counted())
+    }
 }
 
 #[cfg(test)]

@@ -156,6 +156,31 @@ impl ListenerHandle {
     }
 }
 
+impl ListenerHandle {
+    /// Counts a connection that was refused before anything was served on it.
+    pub fn refused(&self, code: Code) {
+        self.0.series.error(code);
+    }
+
+    /// Counts bytes that were passed on: from the client, and to it.
+    #[inline]
+    pub fn passed(&self, received: u64, sent: u64) {
+        let series = self.0.series.passing();
+        series.received.add(received);
+        series.sent.add(sent);
+    }
+
+    /// Counts a connection that ended, whose bytes were passed on.
+    pub fn ended(&self, code: Option<Code>, duration_ns: u64) {
+        let series = self.0.series.passing();
+        series.duration.observe(&DURATIONS, duration_ns);
+        match code {
+            None => series.ok.add(1),
+            Some(code) => self.0.series.error(code),
+        }
+    }
+}
+
 /// A client connection that is open.
 #[derive(Debug)]
 pub struct OpenConnection(ListenerHandle);
