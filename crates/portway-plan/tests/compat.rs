@@ -149,13 +149,6 @@ fn moving_lines_in_the_file_keeps_the_filters() {
 }
 
 #[test]
-fn a_gateway_without_routes_has_one_listener() {
-    let plan = plan("{}");
-    assert_eq!(plan.routes.len(), 0);
-    assert_eq!(plan.listeners.len(), 1);
-}
-
-#[test]
 fn the_reference_compiles_and_names_every_key_there_is() {
     let compiled = plan(REFERENCE);
     assert_eq!((compiled.listeners.len(), compiled.upstreams.len()), (5, 5));
