@@ -128,9 +128,14 @@ fn other_versions_of_http_are_a_505() {
         let request = format!("GET / {version}\r\nHost: a\r\n\r\n");
         expect_refused(&gateway, &origin, request, 505);
     }
-    // What stands behind the first space is the version, and this is none.
-    let space = "GET /a b HTTP/1.1\r\nHost: a\r\n\r\n";
-    expect_refused(&gateway, &origin, space, 505);
+    // A space in the target is no version.
+    for line in [
+        "GET /a b HTTP/1.1",
+        "GET /a b HTTP/1.2",
+        "GET / HTTP/1.1 HTTP/1.1",
+    ] {
+        expect_refused(&gateway, &origin, format!("{line}\r\nHost: a\r\n\r\n"), 400);
+    }
 }
 
 #[test]

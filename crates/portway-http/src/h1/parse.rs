@@ -423,13 +423,15 @@ fn refusal(error: httparse::Error, head: &[u8]) -> ProxyError {
     }
 }
 
-/// Whether the request line ends in a well-formed `HTTP/d.d`.
+/// Whether the request line has three parts and the last is a well-formed `HTTP/d.d`.
 fn names_other_version(head: &[u8]) -> bool {
     let line = head
         .split(|b| *b == b'\r')
         .find(|line| !line.is_empty())
         .unwrap_or_default();
-    let version = line.rsplit(|b| *b == b' ').next().unwrap_or_default();
-    matches!(version, [b'H', b'T', b'T', b'P', b'/', major, b'.', minor]
-        if major.is_ascii_digit() && minor.is_ascii_digit())
+    let mut parts = line.split(|b| *b == b' ').skip(2);
+    let version = parts.next().unwrap_or_default();
+    parts.next().is_none()
+        && matches!(version, [b'H', b'T', b'T', b'P', b'/', major, b'.', minor]
+            if major.is_ascii_digit() && minor.is_ascii_digit())
 }
