@@ -84,6 +84,9 @@ pub fn explain(plan: &Plan, question: &Question) -> Result<Answer, String> {
         .and_then(|id| plan.routes.get(id.index()));
     let chain = route.map_or(&plan.no_route, |route| &route.filters);
     let (action, upstreams) = match route {
+        Some(_) if question.method == Method::TRACE => {
+            ("405 method_not_allowed".to_owned(), Vec::new())
+        }
         Some(route) => (action(plan, &route.action), upstreams(&route.action)),
         None if explanation.allow.is_empty() => ("404 no_route".to_owned(), Vec::new()),
         None => ("405 method_not_allowed".to_owned(), Vec::new()),

@@ -99,9 +99,16 @@ enum Missing {
     Method(Vec<Method>),
     /// `OPTIONS *` asks about the gateway itself (RFC 9110, section 9.3.7).
     Nothing,
+    /// TRACE echoes what the target got, and with it credentials and what the gateway has added, to
+    /// scripts that may not see them (RFC 9110, section 9.3.8): no route passes it on.
+    Trace,
     /// The listener shows a page there: no route can take its place by accident.
     Page(local::Page),
 }
+
+/// What may be asked for where no route says it.
+const METHODS: HeaderValue =
+    HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
 
 impl Missing {
     async fn reply(self, worker: &Worker, exchange: &mut Exchange) -> Reply {
@@ -126,10 +133,12 @@ impl Missing {
                 }
             }
             Missing::Page(page) => Box::pin(local::show(page, worker, exchange)).await,
-            Missing::Nothing => Reply::new(StatusCode::NO_CONTENT, Body::Empty).with_header(
-                ALLOW,
-                HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"),
-            ),
+            Missing::Nothing => {
+                Reply::new(StatusCode::NO_CONTENT, Body::Empty).with_header(ALLOW, METHODS)
+            }
+            Missing::Trace => exchange
+                .refuse(Code::MethodNotAllowed, "TRACE is not passed on")
+                .with_header(ALLOW, METHODS),
         }
     }
 }
@@ -156,7 +165,11 @@ fn find<'s>(
     // A preflight asks on behalf of another method: the filters of that method's route answer it
     // (Fetch standard, "CORS-preflight fetch").
     let found = match (found, preflight_method(exchange)) {
-        (Found::Route(route), _) => return (&shared.routes[route.index()].filters, Ok(route)),
+        (Found::Route(route), _) => {
+            let filters = &shared.routes[route.index()].filters;
+            let passed_on = request.method != Method::TRACE;
+            return (filters, passed_on.then_some(route).ok_or(Missing::Trace));
+        }
         (other, None) => other,
         (other, Some(method)) => {
             match lookup(snapshot, exchange.client.listener, exchange, &method) {

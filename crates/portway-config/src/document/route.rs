@@ -30,7 +30,7 @@ config! {
         pub path: Given<String>,
         /// The whole path matches this regular expression.
         pub regex: Given<String>,
-        /// Methods it answers; any if there are none.
+        /// Methods it answers; any if there are none, but for TRACE, which is never passed on.
         pub methods: Vec<Spanned<String>> = Vec::new(),
         /// Header fields that must be there, with their values.
         pub headers: Table<Spanned<Wanted>> = Table::default(),

@@ -137,6 +137,7 @@ fn note_sentence(span: &Span, sentence: &str, otherwise: &str, problems: &mut Di
 fn method(name: &str) -> Result<Method, String> {
     let wrong_case = name.bytes().any(|b| b.is_ascii_lowercase());
     match Method::from_bytes(name.as_bytes()) {
+        Ok(Method::TRACE) => Err("`TRACE` is never passed on; remove it".to_owned()),
         Ok(method) if !wrong_case => Ok(method),
         Ok(_) => Err(format!(
             "methods are case-sensitive: `{name}` is not `{}`",

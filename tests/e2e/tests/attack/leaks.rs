@@ -5,7 +5,7 @@ use std::path::Path;
 
 use portway_testkit::{Folder, Gateway, Origin, RawClient, eventually, replies};
 
-use crate::support::{Setup, get_with};
+use crate::support::{Setup, code, get_with};
 
 /// A gateway that logs to a file, and what is in the file once it has so many lines.
 fn logging(origin: &Origin, file: &Path, format: &str) -> Gateway {
@@ -23,6 +23,21 @@ fn lines(file: &Path, count: usize) -> Vec<String> {
     let read = || std::fs::read_to_string(file).unwrap_or_default();
     eventually("the log is written", || read().lines().count() >= count);
     read().lines().map(str::to_owned).collect()
+}
+
+/// An origin that answers TRACE echoes the cookies of the client, and what the gateway adds for targets.
+#[test]
+fn trace_is_never_passed_on() {
+    let origin = Origin::start(replies::text("x"));
+    let gateway = Setup::to(&origin).start();
+    for form in ["/", "/a?b", "http://test.example/a"] {
+        let request = format!("TRACE {form} HTTP/1.1\r\nHost: test.example\r\n\r\n");
+        let reply = RawClient::ask(gateway.addr(), request);
+        assert_eq!(code(reply.expect_status(405)), "method_not_allowed");
+        let allow = reply.field("allow").expect("a 405 says what is allowed");
+        assert!(allow.contains("GET") && !allow.contains("TRACE"), "{allow}");
+    }
+    assert_eq!(origin.request_count(), 0);
 }
 
 const HOSTILE: [&str; 6] = [
