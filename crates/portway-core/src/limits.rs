@@ -30,6 +30,9 @@ pub const BODY_READ_BYTES: usize = 64 * 1024;
 pub const DRAIN_BYTES_MAX: u64 = 64 * 1024;
 /// Request body kept so that a retry can send it again, bytes.
 pub const RETRY_BUFFER_BYTES_MAX: usize = 64 * 1024;
+/// Body of a reply that a retry makes useless, bytes: so much is thrown away if it has arrived, to keep
+/// the connection. An error page is seldom longer.
+pub const RETRIED_REPLY_BYTES_MAX: u64 = 16 * 1024;
 /// Body of a mirrored request, bytes; a larger one is not mirrored.
 pub const MIRROR_BUFFER_BYTES_MAX: usize = 64 * 1024;
 /// Mirrored requests on their way at once per worker; more are dropped and counted.

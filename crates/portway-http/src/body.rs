@@ -6,7 +6,7 @@
 
 use std::fmt;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use http::HeaderMap;
@@ -88,6 +88,23 @@ impl Body {
     /// The next frame; `None` at the end.
     pub async fn frame(&mut self) -> Option<Result<Frame, ProxyError>> {
         std::future::poll_fn(|cx| self.poll_frame(cx)).await
+    }
+
+    /// Throws away what has already arrived, unless that is more than so many octets. A connection whose
+    /// message was read to its end by that can be used again.
+    pub fn discard_arrived(&mut self, bytes_max: u64) {
+        if matches!(self.length(), BodyLength::Exact(left) if left > bytes_max) {
+            return;
+        }
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut left = bytes_max;
+        while let Poll::Ready(Some(Ok(frame))) = self.poll_frame(&mut cx) {
+            let Frame::Data(data) = frame else { continue };
+            match left.checked_sub(data.len() as u64) {
+                Some(rest) => left = rest,
+                None => return,
+            }
+        }
     }
 
     /// What is known of the octets that are still to come.

@@ -270,7 +270,10 @@ impl<'s> Forwarding<'s> {
                 self.upstream.shared.observe(target, ok, exchange.seen_at);
             }
             tried.push(loaded.0.index);
-            drop((attempted.outcome, loaded));
+            if let Ok(mut reply) = attempted.outcome {
+                reply.body.discard_arrived(limits::RETRIED_REPLY_BYTES_MAX);
+            }
+            drop(loaded);
             unsent = again;
             let wait = pause(policy, retries, self.worker.random.borrow_mut().f64());
             if !wait.is_zero() {

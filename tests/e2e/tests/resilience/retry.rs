@@ -64,6 +64,24 @@ fn when_all_fail_the_last_reply_is_the_answer() {
 }
 
 #[test]
+fn a_reply_that_is_not_used_does_not_cost_its_connection() {
+    let pool = letters(2);
+    let gateway = start(&format!("max_retries: 1, {NO_PAUSE}"), &pool);
+    pool[0].set_handler(replies::status(503));
+    for _ in 0..10 {
+        one(&gateway).expect_status(200);
+    }
+    assert!(pool[0].request_count() >= 5, "{:?}", counts(&pool));
+    assert_eq!(pool[0].connection_count(), 1);
+    // A long one is not worth reading.
+    pool[0].set_handler(|_, conn| conn.reply(503, &[], vec![b'x'; 100_000]));
+    for _ in 0..10 {
+        one(&gateway).expect_status(200);
+    }
+    assert!(pool[0].connection_count() >= 5);
+}
+
+#[test]
 fn only_what_is_named_is_retried() {
     let pool = letters(2);
     for origin in &pool {
