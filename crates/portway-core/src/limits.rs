@@ -44,6 +44,9 @@ pub const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 pub const READ_TIMEOUT: Duration = Duration::from_secs(30);
 /// No progress while writing a reply.
 pub const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
+/// A client that has ended its side of the connection and waits for its reply: so long without an octet
+/// for it, and it counts as gone. Most replies come sooner; work for nobody is not done for longer.
+pub const HALF_CLOSED_PATIENCE: Duration = Duration::from_secs(2);
 /// Keep-alive connection without a request.
 pub const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 /// After SIGTERM: what still runs by then is cut.

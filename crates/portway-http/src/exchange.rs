@@ -158,6 +158,16 @@ pub enum Downstream {
 }
 
 impl Downstream {
+    /// When to give up a client that has ended its side of the connection, but may still read. To be
+    /// asked after [`Downstream::poll_gone`].
+    #[must_use]
+    pub fn gone_at(&self, now: Mono) -> Mono {
+        match self {
+            Downstream::H1(conn) => conn.gone_at(now),
+            _ => Mono::NEVER,
+        }
+    }
+
     /// Ready when the client has gone away. To be polled only once its request has been read whole.
     pub fn poll_gone(&self, cx: &mut Context<'_>) -> Poll<()> {
         match self {

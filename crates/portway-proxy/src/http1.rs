@@ -10,7 +10,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use http::{Method, Version};
@@ -356,19 +356,24 @@ impl Session {
                 last = (self.conn.written(), waits_for_client);
                 progress = self.worker.wheel.now();
             }
-            if !waits_for_client && self.conn.body_is_done() && self.conn.poll_gone(cx).is_ready() {
-                return Poll::Ready(Err(ProxyError::new(
-                    Code::ClientGone,
-                    "the client did not wait for the whole reply",
-                )));
-            }
             let client = if waits_for_client {
                 progress + listener.timeouts.write
             } else {
                 Mono::NEVER
             };
+            let mut gone_at = Mono::NEVER;
+            if !waits_for_client && self.conn.body_is_done() {
+                gone_at = self.gone_at(cx, progress);
+                if gone_at <= self.worker.wheel.now() {
+                    return Poll::Ready(Err(ProxyError::new(
+                        Code::ClientGone,
+                        "the client did not wait for the whole reply",
+                    )));
+                }
+            }
             let upstream = lease.map_or(Mono::NEVER, |l| l.deadline(progress));
-            self.timer.poll(cx, client.min(upstream)).map(|()| {
+            let deadline = client.min(upstream);
+            self.timer.poll(cx, deadline.min(gone_at)).map(|()| {
                 Err(match (client <= upstream, waits_for_client) {
                     (true, _) => ProxyError::new(
                         Code::ClientGone,
@@ -386,6 +391,19 @@ impl Session {
             })
         })
         .await
+    }
+
+    /// When the client counts as gone, if the rest of its reply does not come by then.
+    fn gone_at(&self, cx: &mut Context<'_>, progress: Mono) -> Mono {
+        let now = self.worker.wheel.now();
+        if self.conn.poll_gone(cx).is_ready() {
+            return now;
+        }
+        match self.conn.gone_at(now) {
+            Mono::NEVER => Mono::NEVER,
+            // As long as octets go out, somebody takes them.
+            at => at.max(progress + limits::HALF_CLOSED_PATIENCE),
+        }
     }
 
     /// What of the request nobody has read.

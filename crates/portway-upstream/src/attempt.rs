@@ -95,9 +95,17 @@ impl Attempt<'_> {
                 "the client did not wait for the reply",
             ));
         }
+        let gone_at = match waiting {
+            Waiting::ForReply => exchange.downstream.gone_at(self.timer.wheel().now()),
+            Waiting::ForClient | Waiting::ForTarget(_) => Mono::NEVER,
+        };
         let client = self.watch(waiting, deadlines);
         let deadline = self.deadline.min(deadlines.target).min(client);
-        self.timer.poll(cx, deadline).map(|()| {
+        self.timer.poll(cx, deadline.min(gone_at)).map(|()| {
+            if gone_at < deadline {
+                let what = "the client closed the connection";
+                return ProxyError::new(Code::ClientGone, what);
+            }
             if deadline == client {
                 return ProxyError::new(
                     Code::RequestTimeout,

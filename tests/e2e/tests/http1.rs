@@ -3,5 +3,6 @@
 mod bodies;
 mod broken;
 mod continues;
+mod departures;
 mod persistence;
 mod replies;

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes, BytesMut};
-use portway_core::{Code, ProxyError, limits};
+use portway_core::{Code, Mono, ProxyError, limits};
 use portway_net::stream::{poll_recv, poll_send};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
@@ -169,6 +169,10 @@ pub(super) struct State {
     /// TLS holds records that may not have left.
     unflushed: bool,
     eof: bool,
+    /// Not an end in order: the peer is gone for certain.
+    broken: bool,
+    /// When a peer that has ended its side is given up.
+    pub(super) gone_at: Mono,
     has_buffers: bool,
     pub(super) decoder: Decoder,
     /// The most octets the body may have; 0 for no limit.
@@ -210,6 +214,8 @@ impl Conn {
             chunk_end: false,
             unflushed: false,
             eof: false,
+            broken: false,
+            gone_at: Mono::NEVER,
             has_buffers: false,
             decoder: Decoder::Done,
             body_bytes_max: 0,
@@ -243,20 +249,31 @@ impl Conn {
         filled
     }
 
-    /// Ready when the peer has gone away. Bytes that come early (a pipelined request) are kept, up to
-    /// the size of one head; past that their sender has to wait.
+    /// Ready when the peer has gone away for certain. One that has only ended its side may still read:
+    /// see [`Conn::gone_at`]. Bytes that come early (a pipelined request) are kept, up to the size of
+    /// one head; past that their sender has to wait.
     pub fn poll_gone(&self, cx: &mut Context<'_>) -> Poll<()> {
         let mut state = self.0.borrow_mut();
-        while state.read.len() < limits::READ_BYTES {
-            if state.eof {
-                return Poll::Ready(());
-            }
-            match ready!(state.poll_fill(cx, limits::READ_BYTES)) {
-                Ok(0) | Err(_) => return Poll::Ready(()),
-                Ok(_) => {}
-            }
+        while state.read.len() < limits::READ_BYTES && !state.eof {
+            let _ = ready!(state.poll_fill(cx, limits::READ_BYTES)); // an error is remembered
         }
-        Poll::Pending
+        if state.broken {
+            Poll::Ready(())
+        } else {
+            Poll::Pending
+        }
+    }
+
+    /// When to give up a peer that has ended its side of the connection after a whole message: FIN comes
+    /// from one that still reads as from one that went away, and only writing would tell them apart.
+    /// [`Mono::NEVER`] while it has not. Counts from the first call, for each message anew.
+    #[must_use]
+    pub fn gone_at(&self, now: Mono) -> Mono {
+        let mut state = self.0.borrow_mut();
+        if state.eof && state.gone_at == Mono::NEVER {
+            state.gone_at = now + limits::HALF_CLOSED_PATIENCE;
+        }
+        state.gone_at
     }
 
     /// Whether an idle pooled connection is still usable: open, and silent. A byte that nobody asked
@@ -491,6 +508,7 @@ impl State {
         };
         if !matches!(read, Ok(n) if n > 0) {
             self.eof = true;
+            self.broken = read.is_err();
         }
         Poll::Ready(read)
     }

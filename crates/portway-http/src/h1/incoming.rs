@@ -10,7 +10,7 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
-use portway_core::{Code, ProxyError, limits};
+use portway_core::{Code, Mono, ProxyError, limits};
 
 use super::chunked::{Chunk, Chunks};
 use super::conn::{Conn, Decoder, State};
@@ -221,6 +221,7 @@ impl State {
         self.body_bytes = 0;
         self.body_bytes_max = 0;
         self.expects_continue = false;
+        self.gone_at = Mono::NEVER;
         self.decoder = match framing {
             Framing::None | Framing::Length(0) => Decoder::Done,
             Framing::Length(length) => Decoder::Length(length),
