@@ -60,8 +60,9 @@ pub struct Gateway {
     pub shared: Arc<Shared>,
     /// One change at a time.
     changing: Mutex<Changing>,
-    /// Health checks, discovery; also for the operators' API.
-    background: Runtime,
+    /// Health checks, discovery; also for the operators' API. Gone once the gateway is stopped.
+    background: Mutex<Option<Runtime>>,
+    handle: Handle,
     operators: Option<SocketAddr>,
     outgoing: apply::Outgoing,
     /// Listeners that no config has any more, as long as they have connections.
@@ -85,6 +86,10 @@ pub struct Applied {
     pub took: Duration,
 }
 
+/// The end of a process waits no longer than this for what should end at once.
+pub const STOP_WITHIN: Duration = Duration::from_secs(2);
+/// From one look to the next, meanwhile.
+const STOP_LOOK: Duration = Duration::from_millis(1);
 /// Commands that may wait for a worker: far more than one reload sends.
 const COMMANDS_MAX: usize = 4096;
 
@@ -138,7 +143,8 @@ impl Gateway {
         Ok(Gateway {
             shared,
             changing: Mutex::new(changing),
-            background,
+            handle: background.handle().clone(),
+            background: Mutex::new(Some(background)),
             operators: options.operators,
             outgoing: apply::Outgoing::default(),
             leaving: Mutex::default(),
@@ -163,7 +169,7 @@ impl Gateway {
         let parts = apply::Parts {
             clock: &shared.clock,
             sinks: &shared.sinks,
-            runtime: self.background.handle(),
+            runtime: &self.handle,
             workers,
             operators: self.operators,
         };
@@ -186,7 +192,7 @@ impl Gateway {
         drop(leaving);
         apply::refresh(&changing);
         drop(changing);
-        self.outgoing.free(old, self.background.handle());
+        self.outgoing.free(old, &self.handle);
         Ok(Applied { generation, took })
     }
 
@@ -208,7 +214,7 @@ impl Gateway {
     /// The runtime of everything that is not the request path.
     #[must_use]
     pub fn background(&self) -> &Handle {
-        self.background.handle()
+        &self.handle
     }
 
     /// Client connections open now, over all listeners, those that drain too; without those that have
@@ -252,17 +258,29 @@ impl Gateway {
         }
     }
 
-    /// Ends every thread, whatever still runs, and writes the log out. Blocks.
+    /// Ends every thread, whatever still runs, and writes the log out. Blocks, yet never for longer than
+    /// [`STOP_WITHIN`] for each of the three: what is stuck then (in a file system that does not
+    /// answer) is left behind. Not to be called on a runtime's thread.
     pub fn stop(&self) {
         self.shared.drain.stop();
         let threads = std::mem::take(&mut *lock(&self.workers));
-        for thread in threads {
-            if thread.join().is_err() {
-                tracing::error!("a worker ended by a panic");
+        let mut waited = Duration::ZERO;
+        while waited < STOP_WITHIN && !threads.iter().all(JoinHandle::is_finished) {
+            std::thread::sleep(STOP_LOOK);
+            waited += STOP_LOOK;
+        }
+        for (worker, thread) in threads.into_iter().enumerate() {
+            if !thread.is_finished() {
+                tracing::error!(worker, "a worker is stuck and is left behind");
+            } else if thread.join().is_err() {
+                tracing::error!(worker, "a worker ended by a panic");
             }
         }
-        if !self.shared.sinks.flush(Duration::from_secs(2)) {
+        if !self.shared.sinks.flush(STOP_WITHIN) {
             tracing::warn!("the access log could not be written out in time");
+        }
+        if let Some(background) = lock(&self.background).take() {
+            background.shutdown_timeout(STOP_WITHIN);
         }
     }
 
@@ -288,7 +306,11 @@ fn start_worker(
                 .enable_all()
                 .build_local(Default::default());
             match runtime {
-                Ok(runtime) => runtime.block_on(worker::run(index, shared, commands)),
+                Ok(runtime) => {
+                    runtime.block_on(worker::run(index, shared, commands));
+                    // Dropped, it would wait for reads of files that may never end.
+                    runtime.shutdown_background();
+                }
                 Err(error) => {
                     tracing::error!(%error, worker = index, "cannot start a worker's runtime")
                 }
@@ -296,3 +318,6 @@ fn start_worker(
         })
         .map_err(ApplyError::Thread)
 }
+
+#[cfg(test)]
+mod tests;

@@ -12,6 +12,7 @@ use portway_core::Clock;
 use portway_net::listen::Present;
 use portway_net::{BindError, Inherited};
 use portway_plan::{AdminBind, Plan};
+use portway_proxy::gateway::STOP_WITHIN;
 use portway_proxy::{Gateway, GatewayOptions};
 use portway_telemetry::app_log::AppLog;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -112,8 +113,6 @@ impl Running {
     /// Serves until the process is told to end, and has ended what it had begun.
     pub fn serve(self) {
         let process = self.process;
-        // For the rest of the process's life: the last one to let go of it would end its own runtime.
-        std::mem::forget(Arc::clone(&process));
         let runtime = process.gateway.background().clone();
         runtime.block_on(until_the_end(
             Arc::clone(&process),
@@ -189,7 +188,8 @@ async fn until_the_end(
         tracing::warn!(connections = late, "cut at the end of the drain");
     }
     tokio::time::sleep(LAST_WORDS).await;
-    tasks.shutdown().await;
+    // Whoever looks at a file that does not answer is left behind.
+    let _ = tokio::time::timeout(STOP_WITHIN, tasks.shutdown()).await;
 }
 
 /// The signals that the process obeys.
