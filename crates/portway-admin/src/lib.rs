@@ -13,11 +13,9 @@ mod gate;
 mod operations;
 mod routes;
 mod server;
-mod time;
 mod upstreams;
 
 pub use api::header;
 pub use explain::{Answer, Question, explain};
 pub use operations::{Operations, Readiness, ReloadOutcome, ReloadStatus};
 pub use server::{AdminListener, serve};
-pub use time::rfc3339;

@@ -10,9 +10,8 @@ use portway_core::{Diagnostic, Mono, Severity};
 use portway_proxy::Snapshot;
 use portway_telemetry::app_log::{LogLevel, LogLevelError};
 use portway_telemetry::metrics::Registry;
+use portway_telemetry::rfc3339;
 use serde_json::{Value, json};
-
-use crate::time::rfc3339;
 
 /// The process behind the API.
 pub trait Operations: Send + Sync + 'static {

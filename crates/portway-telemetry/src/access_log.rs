@@ -10,7 +10,6 @@ mod json;
 mod policy;
 mod record;
 mod sink;
-mod stamp;
 mod template;
 mod text;
 mod value;

@@ -7,3 +7,6 @@
 pub mod access_log;
 pub mod app_log;
 pub mod metrics;
+mod stamp;
+
+pub use stamp::rfc3339;

@@ -2,8 +2,8 @@
 
 use super::escape::{push_escaped, push_quoted};
 use super::record::AccessRecord;
-use super::stamp::Stamp;
 use super::value::{push_ip, push_millis, push_number};
+use crate::stamp::Stamp;
 
 /// Room for keys, punctuation and numbers; text comes on top.
 const BYTES_WITHOUT_TEXT: usize = 512;

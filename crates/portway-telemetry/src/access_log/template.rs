@@ -5,8 +5,8 @@
 
 use super::escape::push_escaped;
 use super::record::{AccessRecord, Field};
-use super::stamp::Stamp;
 use super::value::{push_ip, push_millis, push_number};
+use crate::stamp::Stamp;
 use portway_core::diagnostic::nearest;
 
 /// A compiled line.

@@ -2,9 +2,9 @@
 
 use super::record::Field;
 use super::sink::{Batch, Sink};
-use super::stamp::Stamp;
 use super::writer::Output;
 use super::*;
+use crate::stamp::Stamp;
 use portway_core::Code;
 use portway_core::limits::ACCESS_LOG_QUEUE_BUFFERS_MAX;
 use proptest::prelude::*;

@@ -2,8 +2,8 @@
 
 use super::escape::{push_escaped, push_quoted};
 use super::record::AccessRecord;
-use super::stamp::Stamp;
 use super::value::{push_ip, push_millis, push_number};
+use crate::stamp::Stamp;
 
 pub(crate) fn push_line(out: &mut Vec<u8>, stamp: &mut Stamp, record: &AccessRecord<'_>) {
     out.extend_from_slice(stamp.at(record.time));

@@ -7,9 +7,9 @@
 use super::policy::{Dice, LogPolicy};
 use super::record::AccessRecord;
 use super::sink::{Batch, Sink};
-use super::stamp::Stamp;
 use super::template::Template;
 use super::{json, text};
+use crate::stamp::Stamp;
 use portway_core::limits::ACCESS_LOG_BUFFER_BYTES;
 
 /// How a record is written.

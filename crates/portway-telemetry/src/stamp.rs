@@ -1,9 +1,15 @@
 //! RFC 3339 timestamps in UTC with milliseconds, `2026-11-21T03:40:00.123Z`.
 //!
-//! Must hold: a second is formatted once and then copied; a record costs three digits.
-//! Never: reads a clock; the time is the record's.
+//! Must hold: a second is formatted once and then copied; a record of the access log costs three
+//! digits. Never: reads a clock; the time is the caller's.
 
 use std::time::Duration;
+
+/// A wall time since the Unix epoch as text; past year 9999 its last second.
+#[must_use]
+pub fn rfc3339(time: Duration) -> String {
+    String::from_utf8_lossy(Stamp::new().at(time)).into_owned()
+}
 
 /// The last second formatted.
 #[derive(Debug)]
@@ -118,6 +124,12 @@ mod tests {
             "9999-12-31T23:59:59.000Z"
         );
         assert_eq!(text(&mut stamp, 0, 0), "1970-01-01T00:00:00.000Z");
+    }
+
+    #[test]
+    fn writes_one_moment_by_itself() {
+        let time = Duration::from_millis(1_798_761_599_999);
+        assert_eq!(rfc3339(time), "2026-12-31T23:59:59.999Z");
     }
 
     #[test]
