@@ -4,10 +4,12 @@
 //! run, whatever the order in which they were written. Never: a registry; the list of filter kinds is
 //! a value built in `main` (`portway_filters::all`) and passed down.
 
+mod breaker;
 mod chain;
 mod forward;
 mod kind;
 
+pub use breaker::BreakerSettings;
 pub use chain::{Chain, Entry};
 pub use forward::{BreakerPolicy, RetryOn, RetryPolicy};
 pub use kind::{Built, Compile, FilterKind, LogSpec, MetricsPolicy, Scope};

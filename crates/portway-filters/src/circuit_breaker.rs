@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use portway_config::{Decode, Node, Percent, Spanned, config};
-use portway_filter::{BreakerPolicy, Built, Compile, FilterKind, Phase};
+use portway_filter::{BreakerPolicy, BreakerSettings, Built, Compile, FilterKind, Phase};
 
 config! {
     /// Stops sending to targets that fail, for a while.
@@ -85,41 +85,16 @@ pub fn policy(
             "set at least 1",
         );
     }
-    if let Some(zero) = config.failure_rate.as_ref().filter(|r| r.percent() == 0.0) {
-        wrong(
-            zero.span(),
-            "a rate of 0% is always reached",
-            "set more than 0%",
-        );
-    }
-    let open_for = config.open_for.as_ref().or(config.timeout.as_ref());
-    if let Some(zero) = open_for.filter(|d| d.is_zero()) {
-        wrong(
-            zero.span(),
-            "a circuit open for no time is never open",
-            "set a time, as in 30s",
-        );
-    }
-    if config.window.is_zero() {
-        wrong(
-            config.window.span(),
-            "a window of no time holds no requests",
-            "set a time, as in 10s",
-        );
-    }
-    if config.half_open_requests.value() == 0 {
-        let what = "without probes the circuit would never close again";
-        wrong(config.half_open_requests.span(), what, "set at least 1");
-    }
     let fallback = if config.failure_rate.is_some() { 0 } else { 5 };
-    good.then(|| BreakerPolicy {
+    let settings = BreakerSettings {
         failure_threshold: threshold.map_or(fallback, Spanned::value),
-        failure_rate: config.failure_rate.as_ref().map(|r| r.fraction()),
-        minimum_requests: config.minimum_requests.value().max(1),
-        window: config.window.value(),
-        open_for: open_for.map_or(Duration::from_secs(30), Spanned::value),
-        half_open_requests: config.half_open_requests.value(),
-    })
+        failure_rate: config.failure_rate.as_ref(),
+        minimum_requests: config.minimum_requests.value(),
+        window: &config.window,
+        open_for: config.open_for.as_ref().or(config.timeout.as_ref()),
+        half_open_requests: &config.half_open_requests,
+    };
+    settings.policy(problems).filter(|_| good)
 }
 
 #[cfg(test)]

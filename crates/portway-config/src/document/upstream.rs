@@ -284,9 +284,9 @@ config! {
     /// Refuses quickly while the upstream as a whole fails.
     pub struct CircuitBreaker {
         /// So many failures in a row open it; 0 for none.
-        pub failure_threshold: Spanned<u32> = 5,
+        pub failure_threshold: u32 = 5,
         /// This share of failures in the window opens it.
-        pub failure_rate: Option<Percent>,
+        pub failure_rate: Option<Spanned<Percent>>,
         /// Below so many requests in the window the rate says nothing.
         pub minimum_requests: u32 = 20,
         /// The window of the rate.

@@ -14,7 +14,7 @@ use portway_config::document::{
 use portway_config::{Each, Spanned};
 use portway_core::{Diagnostics, Span, UpstreamId};
 use portway_discovery::source::{DnsSpec, FileSpec, NamedTarget, SourceSpec};
-use portway_filter::BreakerPolicy;
+use portway_filter::{BreakerPolicy, BreakerSettings};
 use portway_upstream::spec::{
     BalanceSpec, HashOn, HealthSpec, LimitSpec, OutlierSpec, PoolSpec, Probe, Protocol, SendProxy,
     StickySpec, TimeoutSpec, UpstreamSpec,
@@ -333,18 +333,16 @@ fn outlier(config: &OutlierDetection, problems: &mut Diagnostics) -> OutlierSpec
 
 /// `None` if it only limits.
 fn breaker_policy(config: &CircuitBreaker, problems: &mut Diagnostics) -> Option<BreakerPolicy> {
-    positive(&config.window, problems);
-    positive(&config.open_for, problems);
-    at_least_one(&config.half_open_requests, problems);
-    let failure_threshold = config.failure_threshold.value();
-    (failure_threshold != 0 || config.failure_rate.is_some()).then(|| BreakerPolicy {
-        failure_threshold,
-        failure_rate: config.failure_rate.map(portway_config::Percent::fraction),
+    let settings = BreakerSettings {
+        failure_threshold: config.failure_threshold,
+        failure_rate: config.failure_rate.as_ref(),
         minimum_requests: config.minimum_requests,
-        window: config.window.value(),
-        open_for: config.open_for.value(),
-        half_open_requests: config.half_open_requests.value(),
-    })
+        window: &config.window,
+        open_for: Some(&config.open_for),
+        half_open_requests: &config.half_open_requests,
+    };
+    let policy = settings.policy(problems)?;
+    (policy.failure_threshold != 0 || policy.failure_rate.is_some()).then_some(policy)
 }
 
 fn timeouts(config: &Timeouts, problems: &mut Diagnostics) -> TimeoutSpec {
