@@ -152,6 +152,9 @@ impl FrameOrigin {
                     assert_eq!(&preface, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
                     conn.send(SETTINGS, 0, 0, &payload);
                     act(&mut conn);
+                    // Closing over unread frames would send RST, which may overtake the reply.
+                    let _ = conn.stream.shutdown(std::net::Shutdown::Write);
+                    let _ = std::io::copy(&mut conn.stream, &mut std::io::sink());
                 });
             }
         });
