@@ -7,10 +7,12 @@
 pub mod clock;
 pub mod diagnostic;
 pub mod error;
+pub mod flood;
 pub mod ids;
 pub mod limits;
 
 pub use clock::{Clock, Mono};
 pub use diagnostic::{Diagnostic, Diagnostics, Severity, Span};
 pub use error::{Code, ProxyError, Retry, Side};
+pub use flood::Flood;
 pub use ids::{ListenerId, RouteId, TargetId, UpstreamId};

@@ -38,6 +38,48 @@ pub const MIRROR_BUFFER_BYTES_MAX: usize = 64 * 1024;
 /// Mirrored requests on their way at once per worker; more are dropped and counted.
 pub const MIRRORS_IN_FLIGHT_MAX: usize = 256;
 
+/// Streams a client may have open at once on one HTTP/2 connection: what gRPC clients with many calls
+/// on one connection ask for. Also the most exchanges of one connection that run at once, whatever it
+/// has reset meanwhile.
+pub const H2_STREAMS_MAX: u32 = 1024;
+/// Octets a client may send ahead on one stream. What is on its way on a path of 50 ms at 40 Mbit/s;
+/// a slow target holds up this much and no more.
+pub const H2_STREAM_WINDOW_BYTES: u32 = 256 * 1024;
+/// Octets a client may send ahead on one connection: 64 streams may be held up before others wait for
+/// them. Bounds what one connection can make us keep.
+pub const H2_CONNECTION_WINDOW_BYTES: u32 = 16 * 1024 * 1024;
+/// Octets of a reply that wait for one stream's turn to be written.
+pub const H2_SEND_BUFFER_BYTES: usize = 64 * 1024;
+/// Octets one HTTP/2 connection reads before others have their turn. Bounds also what heads that are
+/// decoded and not yet looked at can use.
+pub const H2_TURN_BYTES: usize = 64 * 1024;
+/// Octets that are read and thrown away so that a client can read why its connection ends.
+pub const H2_LINGER_BYTES: usize = 1024 * 1024;
+/// RST_STREAM at once: as many as there can be streams, since a client may cancel all it has.
+pub const H2_RESETS_MAX: u32 = 1024;
+/// RST_STREAM per second, in the long run. Attackers send 100 times as many (CVE-2023-44487).
+pub const H2_RESETS_PER_SECOND: u32 = 100;
+/// Streams that were reset before we had seen them; only what is sent in one piece comes to that.
+pub const H2_UNSEEN_RESETS_MAX: usize = 128;
+/// Streams that a client's faults made us reset, in a connection's life (CVE-2025-8671).
+pub const H2_FORCED_RESETS_MAX: usize = 512;
+/// Streams we reset whose late octets are still to be ignored.
+pub const H2_RESET_STREAMS_KEPT: usize = 256;
+/// And for how long: what was on its way when we reset has come by then.
+pub const H2_RESET_STREAM_KEPT: Duration = Duration::from_secs(10);
+/// SETTINGS at once; one more each second. Clients send one or two.
+pub const H2_SETTINGS_MAX: u32 = 64;
+/// PING at once without work; ten more each second. gRPC sends some while data flows, which earns them.
+pub const H2_PINGS_MAX: u32 = 256;
+/// WINDOW_UPDATE at once without anything having been sent: two for each stream there can be, twice.
+pub const H2_WINDOW_UPDATES_MAX: u32 = 4096;
+/// DATA frames without octets that do not end a stream, and CONTINUATION without octets.
+pub const H2_EMPTY_FRAMES_MAX: u32 = 64;
+/// PRIORITY and unknown frames at once without requests; old browsers send five, and one per request.
+pub const H2_OTHER_FRAMES_MAX: u32 = 1024;
+/// CONTINUATION frames of one head. A head of 128 KiB needs seven.
+pub const H2_CONTINUATIONS_MAX: u32 = 9;
+
 /// Request head complete by then (slow clients, CVE-2007-6750).
 pub const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 /// Whole request, head and body.

@@ -24,11 +24,12 @@ pub enum Frame {
 }
 
 /// What is known of a body's size before it is read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum BodyLength {
     /// Exactly so many octets.
     Exact(u64),
     /// Only its end will tell.
+    #[default]
     Unknown,
 }
 

@@ -12,7 +12,7 @@ use http::{Extensions, HeaderMap, StatusCode};
 use portway_core::{Code, ListenerId, Mono, ProxyError, RouteId, UpstreamId};
 use portway_tls::Session;
 
-use crate::{Body, OwnFields, Reply, Request, h1};
+use crate::{Body, OwnFields, Reply, Request, h1, h2};
 
 /// The protocol that the client speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -155,6 +155,8 @@ pub enum Downstream {
     Detached,
     /// An HTTP/1 connection.
     H1(h1::Conn),
+    /// A stream of an HTTP/2 connection.
+    H2(Rc<h2::Stream>),
 }
 
 impl Downstream {
@@ -173,16 +175,21 @@ impl Downstream {
         match self {
             Downstream::Detached => Poll::Pending,
             Downstream::H1(conn) => conn.poll_gone(cx),
+            Downstream::H2(stream) => stream.poll_gone(cx),
         }
     }
 
     /// Queues an informational reply (1xx); it leaves at the latest with the final one. HTTP/1.0 does
     /// not know them (RFC 9110, section 15.2).
     pub fn inform(&self, protocol: Protocol, status: StatusCode, headers: &HeaderMap) {
-        if let (Downstream::H1(conn), Protocol::Http11) = (self, protocol) {
-            conn.queue(|out| h1::serialize::informational_head(out, status, headers));
-            // A full socket sends it with the final reply.
-            let _ = conn.poll_flush(&mut Context::from_waker(Waker::noop()));
+        match (self, protocol) {
+            (Downstream::H1(conn), Protocol::Http11) => {
+                conn.queue(|out| h1::serialize::informational_head(out, status, headers));
+                // A full socket sends it with the final reply.
+                let _ = conn.poll_flush(&mut Context::from_waker(Waker::noop()));
+            }
+            (Downstream::H2(stream), _) => stream.inform(status, headers),
+            _ => {}
         }
     }
 }
@@ -298,6 +305,7 @@ impl Exchange {
         self.target_host = None;
         self.downstream = Downstream::Detached;
         self.body = Body::Empty;
+        self.protocol = Protocol::Http11;
         self.request_id = RequestId::NONE;
         self.request_id_header = None;
         self.read_deadline = Mono::NEVER;

@@ -6,9 +6,17 @@
 //! Never: names the `h2` crate's types to the crates above, waits by itself, or knows a route.
 
 pub mod client;
+mod guard;
+pub mod head;
 pub mod incoming;
+pub mod meter;
 pub mod outgoing;
+pub mod server;
 
 pub use client::Client;
 pub use incoming::Incoming;
 pub use outgoing::{Frames, Outgoing};
+pub use server::{Arrived, Connection, Ended, HasBody, Stream};
+
+/// What a client sends first (RFC 9113, section 3.4).
+pub const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";

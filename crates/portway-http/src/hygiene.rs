@@ -9,5 +9,7 @@ pub mod fields;
 pub mod forwarded;
 pub mod framing;
 pub mod host;
+pub mod intake;
 pub mod path;
+pub mod target;
 pub mod trailers;

@@ -85,6 +85,8 @@ pub struct ListenerPlan {
     pub proxy_header: Option<ProxyHeader>,
     /// Filters of connections whose bytes pass.
     pub filters: Chain,
+    /// The versions of HTTP it speaks.
+    pub versions: Versions,
     /// What a request's head may be.
     pub head: HeadLimits,
     /// How long clients may take.
@@ -121,6 +123,15 @@ pub enum ProxyHeader {
     V2,
     /// Either version.
     Auto,
+}
+
+/// Versions of HTTP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Versions {
+    /// HTTP/1.0 and HTTP/1.1.
+    pub h1: bool,
+    /// HTTP/2.
+    pub h2: bool,
 }
 
 /// Whether an operators' page answers on a listener too.

@@ -6,26 +6,28 @@
 
 use std::cell::Cell;
 use std::future::poll_fn;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use http::{Method, Version};
+use http::Version;
 use portway_core::{Code, ListenerId, Mono, ProxyError, limits};
 use portway_http::h1::serialize::{reply_framing, reply_head};
 use portway_http::h1::{Conn, Incoming, Io, Persistence, ReplyWriter, RequestHead, Role};
-use portway_http::hygiene::forwarded::client_ip;
 use portway_http::hygiene::framing::Framing;
 use portway_http::{Body, BodyLength, Downstream, Exchange, Protocol};
 use portway_net::Timer;
 use portway_plan::ListenerPlan;
 
+use crate::arrival::{self, Origin};
 use crate::finish::{finish, note};
 use crate::forward::Lease;
 use crate::http::{Handled, handle};
+use crate::http2;
+use crate::patience::Patience;
 use crate::snapshot::{Door, WorkerSnapshot};
 use crate::worker::Worker;
 
@@ -55,6 +57,8 @@ enum Next {
     Linger,
     /// Closed at once.
     Close,
+    /// The client speaks HTTP/2.
+    Http2,
 }
 
 /// Serves a client connection to its end.
@@ -112,11 +116,27 @@ pub async fn serve(worker: Rc<Worker>, door: Arc<Door>, io: Io, peer: SocketAddr
                 break;
             }
             Some(Next::Close) | None => break,
+            Some(Next::Http2) => return session.go_on_as_http2().await,
         }
     }
 }
 
 impl Session {
+    /// Hands the connection over, with what was read of it. Boxed: an HTTP/1 connection's task does not
+    /// carry the room for it.
+    async fn go_on_as_http2(self) {
+        let Session {
+            worker,
+            door,
+            conn,
+            peer,
+            ..
+        } = self;
+        if let Some(parts) = conn.into_parts() {
+            Box::pin(http2::serve(worker, door, parts, peer)).await;
+        }
+    }
+
     fn is_ending(&self) -> bool {
         self.worker.is_ending() || self.door.drain.is_ending()
     }
@@ -174,35 +194,32 @@ impl Session {
     ) -> Next {
         let worker = &self.worker;
         let listener = &snapshot.shared.plan.listeners[id.index()];
-        exchange.started = worker.wheel.clock().now();
-        exchange.seen_at = exchange.started;
-        exchange.started_wall_ns = worker.wall_ns(exchange.started);
-        exchange.read_deadline = exchange.started + listener.timeouts.read;
-        self.identify(exchange, id, listener);
+        let from = Origin {
+            door: &self.door,
+            id,
+            listener,
+            peer: self.peer,
+            tls: self.tls.as_ref(),
+        };
+        arrival::begin(worker, exchange, from);
         let head = match self.read_head(exchange, listener).await {
-            Ok(Some(head)) => head,
+            Ok(Some(head)) if listener.versions.h1 => head,
+            Ok(Some(_)) => {
+                let error = ProxyError::new(Code::UnsupportedVersion, "only HTTP/2 is spoken here");
+                return self.refuse(snapshot, listener, exchange, error).await;
+            }
             Ok(None) => return Next::Close,
+            Err(_) if listener.versions.h2 && self.conn.begins_http2() => return Next::Http2,
             Err(error) => return self.refuse(snapshot, listener, exchange, error).await,
         };
         let _active = worker.shard.request_started();
         self.accept_head(exchange, listener, &head);
-        let handled = match too_large(exchange, &head) {
+        let handled = match arrival::too_large(exchange, declared(&head)) {
             Some(error) => exchange.problem(error).into(),
             None => handle(worker, snapshot, &self.timer, exchange).await,
         };
         self.answer(snapshot, listener, exchange, handled, head.persistent)
             .await
-    }
-
-    fn identify(&self, exchange: &mut Exchange, id: ListenerId, listener: &ListenerPlan) {
-        let client = &mut exchange.client;
-        client.peer = self.peer;
-        client.ip = self.peer.ip();
-        client.trusted = listener.trusted.contains(self.peer.ip());
-        client.listener = id;
-        client.local_port = self.door.addr.port();
-        client.secure = self.tls.is_some();
-        client.tls.clone_from(&self.tls);
     }
 
     async fn read_head(
@@ -236,12 +253,7 @@ impl Session {
             Version::HTTP_10 => Protocol::Http10,
             _ => Protocol::Http11,
         };
-        exchange.body_bytes_max = listener.body_bytes_max;
-        if exchange.client.trusted {
-            let ip: IpAddr =
-                client_ip(&exchange.request.headers, self.peer.ip(), &listener.trusted);
-            exchange.client.ip = ip;
-        }
+        arrival::accept_head(exchange, listener);
         self.conn.remember_told(exchange);
         exchange.downstream = Downstream::H1(self.conn.clone());
         exchange.body = match head.framing {
@@ -345,50 +357,18 @@ impl Session {
         listener: &ListenerPlan,
         lease: Option<&Lease<'_>>,
     ) -> Result<(), ProxyError> {
-        let mut last = (self.conn.written(), writer.waits_for_client());
-        let mut progress = self.worker.wheel.now();
+        let mut patience = Patience::new(&self.timer, listener, lease, self.conn.written());
         poll_fn(|cx| {
             if let Poll::Ready(done) = writer.poll(cx, &self.conn, body) {
                 return Poll::Ready(done);
             }
             let waits_for_client = writer.waits_for_client();
-            if (self.conn.written(), waits_for_client) != last {
-                last = (self.conn.written(), waits_for_client);
-                progress = self.worker.wheel.now();
-            }
-            let client = if waits_for_client {
-                progress + listener.timeouts.write
-            } else {
-                Mono::NEVER
-            };
+            let progress = patience.note(self.conn.written(), waits_for_client);
             let mut gone_at = Mono::NEVER;
             if !waits_for_client && self.conn.body_is_done() {
                 gone_at = self.gone_at(cx, progress);
-                if gone_at <= self.worker.wheel.now() {
-                    return Poll::Ready(Err(ProxyError::new(
-                        Code::ClientGone,
-                        "the client did not wait for the whole reply",
-                    )));
-                }
             }
-            let upstream = lease.map_or(Mono::NEVER, |l| l.deadline(progress));
-            let deadline = client.min(upstream);
-            self.timer.poll(cx, deadline.min(gone_at)).map(|()| {
-                Err(match (client <= upstream, waits_for_client) {
-                    (true, _) => ProxyError::new(
-                        Code::ClientGone,
-                        "the client did not read the reply in time",
-                    ),
-                    (false, true) => ProxyError::new(
-                        Code::ClientGone,
-                        "the client was still reading when the time of the exchange was over",
-                    ),
-                    (false, false) => ProxyError::new(
-                        Code::UpstreamTimeout,
-                        "the target did not complete its reply in time",
-                    ),
-                })
-            })
+            patience.poll(cx, gone_at).map(Err)
         })
         .await
     }
@@ -482,18 +462,9 @@ enum Rest {
     Endless,
 }
 
-/// A request that says itself that it is too large.
-fn too_large(exchange: &Exchange, head: &RequestHead) -> Option<ProxyError> {
-    let max = exchange.body_bytes_max;
+fn declared(head: &RequestHead) -> BodyLength {
     match head.framing {
-        Framing::Length(length)
-            if max != 0 && length > max && exchange.request.method != Method::HEAD =>
-        {
-            Some(ProxyError::new(
-                Code::PayloadTooLarge,
-                format!("the body has {length} octets, the limit is {max}"),
-            ))
-        }
-        _ => None,
+        Framing::Length(length) => BodyLength::Exact(length),
+        Framing::None | Framing::Chunked | Framing::Close => BodyLength::Unknown,
     }
 }

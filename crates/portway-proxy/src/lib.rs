@@ -1,20 +1,24 @@
-//! The request path, to be read in this order: [`accept`], [`http1`], [`http`] (`handle`),
-//! [`forward`], [`finish`]; connections that pass as they are: [`tcp`]; and what it runs on: [`snapshot`], [`worker`], [`apply`], [`gateway`].
+//! The request path, to be read in this order: [`accept`], [`http1`] or [`http2`], [`http`] (`handle`),
+//! [`forward`], [`finish`]; connections that pass as they are: [`tcp`]; and what it runs on: [`snapshot`],
+//! [`worker`], [`apply`], [`gateway`].
 //!
 //! Must hold: one exchange sees one snapshot; `finish` runs exactly once per exchange; nothing on this
 //! path crosses threads or takes a lock; a failure to apply a plan leaves what runs untouched.
 
 pub mod accept;
 pub mod apply;
+pub(crate) mod arrival;
 pub mod finish;
 pub mod forward;
 pub mod gateway;
 pub mod http;
 pub mod http1;
+pub mod http2;
 pub mod introduce;
 pub mod local;
 mod material;
 pub mod mirror;
+pub(crate) mod patience;
 pub mod rewrite;
 pub mod secure;
 pub mod snapshot;

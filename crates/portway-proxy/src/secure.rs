@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::task::ready;
 use std::time::Duration;
 
+use bytes::Bytes;
 use portway_core::Mono;
 use portway_http::h1::Io;
 use portway_net::with_deadline;
@@ -20,6 +21,7 @@ use portway_tls::{Acceptor, Alpn, HandshakeError, Reason, Stream};
 use tokio::net::TcpStream;
 
 use crate::http1;
+use crate::http2;
 use crate::snapshot::Door;
 use crate::worker::Worker;
 
@@ -66,8 +68,12 @@ pub async fn serve(
         Err(_) => return tell(&worker, &door, peer, &HandshakeError::timed_out()),
     };
     match stream.session().alpn {
-        Some(Alpn::H1 | Alpn::H2) | None => {
+        Some(Alpn::H1) | None => {
             http1::serve(worker, door, Io::Tls(Box::new(stream)), peer).await;
+        }
+        Some(Alpn::H2) => {
+            let io = Io::Tls(Box::new(stream));
+            Box::pin(http2::serve(worker, door, (io, Bytes::new()), peer)).await;
         }
     }
 }

@@ -6,6 +6,7 @@
 //! it is there to check.
 
 pub mod folder;
+pub mod frames;
 pub mod gateway;
 pub mod origin;
 pub mod ports;
@@ -15,6 +16,7 @@ pub mod wait;
 pub mod wire;
 
 pub use folder::Folder;
+pub use frames::FrameClient;
 pub use gateway::Gateway;
 pub use origin::{Origin, OriginConn, RawRequest, replies};
 pub use process::Process;

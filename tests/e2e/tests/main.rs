@@ -10,6 +10,7 @@ mod differential;
 mod discovery;
 mod filters;
 mod http1;
+mod http2;
 mod http2_upstream;
 mod jwt;
 mod limits;

@@ -78,7 +78,7 @@ choice! {
 config! {
     /// Limits and versions of HTTP on a listener.
     pub struct HttpOptions {
-        /// Versions that are accepted.
+        /// Versions that are accepted; none for all of them.
         pub versions: Vec<Spanned<Version>> = Vec::new(),
         /// The largest request head.
         pub max_header_bytes: Spanned<Size> = Size(limits::HEADER_BYTES_MAX as u64),
@@ -93,10 +93,12 @@ config! {
 
 choice! {
     /// A version of HTTP.
-    #[later("h2", "h3")]
+    #[later("h3")]
     pub enum Version {
         /// HTTP/1.0 and HTTP/1.1.
         H1 = "h1",
+        /// HTTP/2; on a plain listener by prior knowledge.
+        H2 = "h2",
     }
 }
 

@@ -100,7 +100,7 @@ fn what_this_version_does_not_serve_is_refused_by_name() {
     let text = "redis: {url: x}\n\
                 tracing: {}\n\
                 listeners:\n\
-                - {name: a, bind: \"0.0.0.0:1\", protocol: udp, http: {versions: [h1, h2]}}\n\
+                - {name: a, bind: \"0.0.0.0:1\", protocol: udp, http: {versions: [h1, h3]}}\n\
                 upstreams:\n\
                 - {name: u, targets: [{addr: \"h:1\"}], protocol: h2}\n\
                 - {name: v, discover: {consul: {}}, health_check: {type: grpc}}\n";

@@ -195,6 +195,9 @@ pub(super) struct State {
 #[derive(Clone, Debug)]
 pub struct Conn(pub(super) Rc<RefCell<State>>);
 
+/// What of HTTP/2's preface looks like a head.
+pub(super) const HTTP2_BEGINS: &[u8] = b"PRI * HTTP/2.0\r\n\r\n";
+
 /// Data up to this size is copied behind the head: one buffer is cheaper to write than two.
 const COPY_BYTES_MAX: usize = 4 * 1024;
 
@@ -226,6 +229,22 @@ impl Conn {
             written: 0,
             held: None,
         })))
+    }
+
+    /// Whether what came first is the beginning of HTTP/2's preface (RFC 9113, section 3.4), which an
+    /// HTTP/1 parser takes for a request of another version; nothing of it has been used up then.
+    #[must_use]
+    pub fn begins_http2(&self) -> bool {
+        let state = self.0.borrow();
+        state.written == 0 && state.read.starts_with(HTTP2_BEGINS)
+    }
+
+    /// Takes the connection apart: its transport, and what was read from it and not used. `None` while
+    /// anything else holds on to it.
+    #[must_use]
+    pub fn into_parts(self) -> Option<(Io, Bytes)> {
+        let state = Rc::into_inner(self.0)?.into_inner();
+        Some((state.io, state.read.freeze()))
     }
 
     /// Ready when there is something to read (or the peer closed), without holding a buffer.

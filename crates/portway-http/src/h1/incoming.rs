@@ -13,7 +13,7 @@ use http::{HeaderMap, StatusCode};
 use portway_core::{Code, Mono, ProxyError, limits};
 
 use super::chunked::{Chunk, Chunks};
-use super::conn::{Conn, Decoder, State};
+use super::conn::{Conn, Decoder, HTTP2_BEGINS, State};
 use super::parse::{self, HeadLimits, ReplyHead, RequestHead};
 use super::pump::Pump;
 use crate::body::{BodyLength, Frame, PollFrame};
@@ -125,8 +125,12 @@ impl Conn {
             match state.take_head(limits.head_bytes_max) {
                 Ok(Some(head)) => {
                     let hosts = &mut state.hosts;
-                    let head =
-                        parse::request_head_again(&head, limits, keep_forwarded, hosts, request)?;
+                    let read =
+                        parse::request_head_again(&head, limits, keep_forwarded, hosts, request);
+                    let head = match read {
+                        Ok(head) => head,
+                        Err(error) => return Poll::Ready(Err(state.put_back(&head, error))),
+                    };
                     state.begin_body(head.framing);
                     state.expects_continue = head.expects_continue;
                     return Poll::Ready(Ok(Some(head)));
@@ -252,6 +256,17 @@ impl State {
             )),
             Err(detail) => Err(self.malformed(detail)),
         }
+    }
+
+    /// What is no HTTP/1 head may be for another protocol's reader.
+    #[cold]
+    fn put_back(&mut self, head: &Bytes, error: ProxyError) -> ProxyError {
+        if head == HTTP2_BEGINS {
+            let rest = self.read.split();
+            self.read.extend_from_slice(head);
+            self.read.unsplit(rest);
+        }
+        error
     }
 
     /// A clearer word for what is not HTTP/1 at all, and for a head whose target alone is too long.

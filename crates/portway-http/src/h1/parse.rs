@@ -14,7 +14,9 @@ use portway_core::{Code, ProxyError, limits};
 use crate::hygiene::fields::{self, ConnectionOptions, FieldKind};
 use crate::hygiene::framing::{Framing, FramingScan};
 use crate::hygiene::host::{HostMemo, parse_authority};
-use crate::hygiene::path::{PathRules, canonicalize};
+use crate::hygiene::intake::{Intake, Keep, Peer};
+use crate::hygiene::path::PathRules;
+use crate::hygiene::target::{check_length, connect_refused, read_path, read_query};
 use crate::hygiene::trailers::is_welcome;
 use crate::request::{Form, Request};
 
@@ -128,9 +130,16 @@ pub(super) fn request_head_again(
         Version::HTTP_10
     };
 
-    let mut fields = Fields::default();
+    let peer = if keep_forwarded {
+        Peer::Trusted
+    } else {
+        Peer::Unknown
+    };
+    let mut fields = Intake::default();
     for header in parsed.headers.iter() {
-        fields.take(head, header, keep_forwarded, &mut request.headers)?;
+        if fields.take(header.name.as_bytes(), header.value, peer)? == Keep::Yes {
+            append(head, header, &mut request.headers)?;
+        }
     }
     if fields.connection.named {
         fields::remove_named(&mut request.headers, &fields.connection_values);
@@ -149,64 +158,6 @@ pub(super) fn request_head_again(
             None
         },
     })
-}
-
-/// What is collected from the fields while they go by.
-#[derive(Default)]
-struct Fields<'h> {
-    framing: FramingScan,
-    connection: ConnectionOptions,
-    connection_values: Vec<&'h [u8]>,
-    host: Option<&'h [u8]>,
-    upgrade: Option<HeaderValue>,
-    expects_continue: bool,
-}
-
-impl<'h> Fields<'h> {
-    fn take(
-        &mut self,
-        head: &Bytes,
-        header: &Header<'h>,
-        keep_forwarded: bool,
-        headers: &mut HeaderMap,
-    ) -> Result<(), ProxyError> {
-        let name = header.name.as_bytes();
-        match fields::classify(name) {
-            FieldKind::EndToEnd => append(head, header, headers),
-            FieldKind::Forwarded | FieldKind::Internal if keep_forwarded => {
-                append(head, header, headers)
-            }
-            FieldKind::Forwarded | FieldKind::Internal | FieldKind::Alias => Ok(()),
-            FieldKind::HopByHop | FieldKind::Te => Ok(()),
-            FieldKind::Host if self.host.is_some() => Err(ProxyError::new(
-                Code::BadHost,
-                "there is more than one Host field",
-            )),
-            FieldKind::Host => {
-                self.host = Some(header.value);
-                Ok(())
-            }
-            FieldKind::ContentLength => self.framing.content_length(header.value),
-            FieldKind::TransferEncoding => self.framing.transfer_encoding(header.value),
-            FieldKind::Connection => {
-                self.connection.add(header.value);
-                self.connection_values.push(header.value);
-                Ok(())
-            }
-            FieldKind::Upgrade => {
-                self.upgrade = HeaderValue::from_bytes(header.value).ok();
-                Ok(())
-            }
-            FieldKind::Expect if header.value.eq_ignore_ascii_case(b"100-continue") => {
-                self.expects_continue = true;
-                Ok(())
-            }
-            FieldKind::Expect => Err(ProxyError::new(
-                Code::ExpectationFailed,
-                "only `100-continue` is understood",
-            )),
-        }
-    }
 }
 
 fn append(head: &Bytes, header: &Header<'_>, headers: &mut HeaderMap) -> Result<(), ProxyError> {
@@ -228,12 +179,7 @@ fn read_target(
     hosts: &mut HostMemo,
     request: &mut Request,
 ) -> Result<(), ProxyError> {
-    if target.len() > limits.target_bytes_max {
-        return Err(ProxyError::new(
-            Code::UriTooLong,
-            "the request target is over the limit",
-        ));
-    }
+    check_length(target, limits.target_bytes_max)?;
     match host {
         Some(host) => request.port = hosts.parse(host, &mut request.host)?,
         None if request.version == Version::HTTP_11 => {
@@ -245,10 +191,7 @@ fn read_target(
         None => {}
     }
     if request.method == Method::CONNECT {
-        return Err(ProxyError::new(
-            Code::NotImplemented,
-            "CONNECT is not offered",
-        ));
+        return Err(connect_refused());
     }
     if target.first() == Some(&b'/') {
         request.form = Form::Origin;
@@ -295,30 +238,6 @@ fn absolute(target: &[u8]) -> Option<&[u8]> {
                 .is_some_and(|t| t.eq_ignore_ascii_case(scheme))
         })
         .map(|scheme| &target[scheme.len()..])
-}
-
-fn read_path(target: &[u8], rules: PathRules, request: &mut Request) -> Result<(), ProxyError> {
-    match memchr::memchr(b'?', target) {
-        None => canonicalize(target, rules, &mut request.path),
-        Some(mark) => {
-            canonicalize(&target[..mark], rules, &mut request.path)?;
-            read_query(Some(&target[mark + 1..]), request)
-        }
-    }
-}
-
-fn read_query(query: Option<&[u8]>, request: &mut Request) -> Result<(), ProxyError> {
-    let Some(query) = query else { return Ok(()) };
-    let visible = |b: &u8| matches!(b, b'!'..=b'~') && *b != b'#';
-    match std::str::from_utf8(query) {
-        Ok(text) if query.iter().all(visible) => {
-            request.query = Some(text.to_owned());
-            Ok(())
-        }
-        _ => Err(bad(
-            "the query has a character that must be percent-encoded",
-        )),
-    }
 }
 
 /// Reads a complete reply head (with its empty line).

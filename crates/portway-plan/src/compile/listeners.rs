@@ -16,7 +16,7 @@ use super::filters::{Globals, of_listener};
 use super::passthrough::{proxy_header, serves};
 use super::routes::Names;
 use super::{Compiler, Names as Known};
-use crate::plan::{ClientTimeouts, Exposed, ListenerPlan, Serves};
+use crate::plan::{ClientTimeouts, Exposed, ListenerPlan, Serves, Versions};
 
 /// A smaller head would refuse ordinary browsers.
 const HEAD_BYTES_MIN: usize = 1024;
@@ -117,6 +117,7 @@ fn listener_plan(
     ListenerPlan {
         name: Arc::from(listener.name.as_str()),
         bind: listener.bind.value(),
+        versions: versions(http),
         tls: super::tls::of_listener(listener, problems),
         redirect_https: super::tls::redirect_https(&listener.redirect_https),
         serves,
@@ -139,6 +140,16 @@ fn listener_plan(
         connections_max: listener.max_connections.value(),
         expose_health: exposed(document::Exposed::Health),
         expose_metrics: exposed(document::Exposed::Metrics),
+    }
+}
+
+/// Those that are named; all of them if none is.
+pub(super) fn versions(http: &document::HttpOptions) -> Versions {
+    let speaks =
+        |version| http.versions.is_empty() || http.versions.iter().any(|v| v.value() == version);
+    Versions {
+        h1: speaks(document::Version::H1),
+        h2: speaks(document::Version::H2),
     }
 }
 

@@ -12,6 +12,9 @@ use portway_core::Diagnostics;
 use portway_tls::spec::{ClientCertificateSpec, MinVersion, Verify};
 use portway_tls::{AcceptSpec, Alpn, CertificateSpec, ClientAuth, ClientAuthSpec, ConnectSpec};
 
+use super::listeners::versions;
+use crate::plan::Versions;
+
 /// The TLS of a listener; `None` for one without.
 pub(super) fn of_listener(listener: &Listener, problems: &mut Diagnostics) -> Option<AcceptSpec> {
     let wants = listener.protocol.value() == ListenerProtocol::Https;
@@ -24,7 +27,7 @@ pub(super) fn of_listener(listener: &Listener, problems: &mut Diagnostics) -> Op
         );
     }
     match listener.tls.value() {
-        Some(tls) if wants => Some(accept(tls, problems)),
+        Some(tls) if wants => Some(accept(tls, versions(&listener.http), problems)),
         Some(tls) => {
             problems.error(
                 tls.span(),
@@ -48,7 +51,8 @@ pub(super) fn of_listener(listener: &Listener, problems: &mut Diagnostics) -> Op
     }
 }
 
-fn accept(tls: &Spanned<ListenerTls>, problems: &mut Diagnostics) -> AcceptSpec {
+fn accept(tls: &Spanned<ListenerTls>, speaks: Versions, problems: &mut Diagnostics) -> AcceptSpec {
+    let offered = [(Alpn::H2, speaks.h2), (Alpn::H1, speaks.h1)];
     if tls.certificates.is_empty() && tls.certificates.complete {
         problems.error(
             tls.certificates.span(),
@@ -72,7 +76,10 @@ fn accept(tls: &Spanned<ListenerTls>, problems: &mut Diagnostics) -> AcceptSpec 
             .client_auth
             .as_ref()
             .map(|auth| client_auth(auth, problems)),
-        alpn: vec![Alpn::H1],
+        alpn: offered
+            .into_iter()
+            .filter_map(|(alpn, spoken)| spoken.then_some(alpn))
+            .collect(),
     }
 }
 

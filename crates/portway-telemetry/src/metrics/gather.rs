@@ -7,6 +7,7 @@ use super::name::{Kind, Metric};
 use super::series::ListenerSeries;
 use super::shard::Shard;
 use super::tally::{DURATIONS, Histogram, SIZES, Scale};
+use portway_core::Flood;
 use std::collections::BTreeMap;
 
 /// Label values, in the order of [`Metric::labels`].
@@ -99,6 +100,10 @@ impl Gather {
         self.add_histogram(Metric::ResponseSize, none(), (&SIZES, &shard.response_size));
         self.add(Metric::ActiveRequests, none(), shard.active_requests.read());
         self.add(Metric::MirrorDropped, none(), shard.mirror_dropped.read());
+        for (kind, count) in Flood::ALL.iter().zip(&shard.http2_floods) {
+            let labels = owned(&[kind.as_str()]);
+            self.add(Metric::Http2Floods, labels, count.read());
+        }
         self.add_routes(shard);
         for (name, upstream) in shard.upstreams.list() {
             let labels = owned(&[&*name]);

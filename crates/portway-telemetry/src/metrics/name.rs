@@ -96,6 +96,8 @@ metrics! {
         "Access-log records lost because their output was full, slow or broken.";
     MirrorDropped = "mirror_dropped_total", Counter, [],
         "Mirrored requests not sent because too many were on their way or the body was too large.";
+    Http2Floods = "http2_floods_total", Counter, ["kind"],
+        "HTTP/2 connections ended because they sent too many frames that cost them nothing.";
     ProcessCpu = "process_cpu_seconds_total", Counter, [],
         "User and system time of the process, in seconds.";
     ProcessMemory = "process_resident_memory_bytes", Gauge, [],

@@ -6,7 +6,7 @@
 
 use super::series::{ListenerSeries, MethodLabel, RouteSeries, UpstreamSeries};
 use super::tally::{DURATIONS, Histogram, SIZE_BUCKETS, SIZES, Tally};
-use portway_core::Code;
+use portway_core::{Code, Flood};
 use std::cell::OnceCell;
 use std::collections::HashMap;
 use std::marker::PhantomData;
@@ -74,6 +74,11 @@ impl WorkerShard {
             .observe(seen.method, seen.status, seen.duration_ns);
         self.0.series.request_size.observe(&SIZES, seen.bytes_in);
         self.0.series.response_size.observe(&SIZES, seen.bytes_out);
+    }
+
+    /// Counts an HTTP/2 connection that was ended for a flood.
+    pub fn http2_flood(&self, kind: Flood) {
+        self.0.series.http2_floods[kind as usize].add(1);
     }
 
     /// Counts a mirrored request that was not sent.
@@ -217,6 +222,8 @@ impl<H> Slots<H> {
 pub(crate) struct Shard {
     pub(crate) active_requests: Tally,
     pub(crate) mirror_dropped: Tally,
+    /// By `Flood as usize`.
+    pub(crate) http2_floods: [Tally; Flood::ALL.len()],
     pub(crate) request_size: Histogram<SIZE_BUCKETS>,
     pub(crate) response_size: Histogram<SIZE_BUCKETS>,
     pub(crate) routes: Interned<RouteSeries>,

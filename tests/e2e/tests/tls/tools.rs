@@ -89,3 +89,50 @@ fn openssl_gets_the_staple_and_the_chain() {
     assert!(!text.contains("no response sent"), "{text}");
     assert!(text.contains("Verify return code: 0 (ok)"), "{text}");
 }
+
+#[test]
+fn curl_gets_http2_where_the_listener_speaks_it() {
+    let (ca, origin) = (Authority::new(), Origin::start(replies::text("hello")));
+    let a = ca.issue("a", &["a.example"]);
+    let both = https(&format!("certificates: [ {a} ]"), &plain(&origin));
+    let old = both.replace(
+        "protocol: https",
+        "protocol: https, http: { versions: [h1] }",
+    );
+    assert_ne!(both, old);
+    for (yaml, version) in [(both, "2"), (old, "1.1")] {
+        let gateway = Gateway::start(&yaml);
+        let port = gateway.addr().port();
+        let resolve = format!("a.example:{port}:127.0.0.1");
+        let url = format!("https://a.example:{port}/");
+        let root = ca.path("ca.pem");
+        let asked = run(
+            "curl",
+            &[
+                "-sS",
+                "--max-time",
+                "10",
+                "--noproxy",
+                "*",
+                "--http2",
+                "--cacert",
+                &root,
+                "--resolve",
+                &resolve,
+                "-w",
+                " %{http_version}",
+                &url,
+            ],
+        );
+        let Some((ok, text)) = asked else {
+            eprintln!("no curl here");
+            return;
+        };
+        assert!(ok, "{text}");
+        assert_eq!(text, format!("hello {version}"));
+        assert_eq!(
+            origin.last_request().field("x-forwarded-proto"),
+            Some("https")
+        );
+    }
+}

@@ -1,0 +1,369 @@
+//! A client's HTTP/2 connection and its streams.
+//!
+//! Must hold: every number that a client could drive up has a limit here or in [`super::meter`]; a
+//! connection over one is told so (GOAWAY, ENHANCE_YOUR_CALM) and ended; a stream that is dropped before
+//! its reply is whole is reset.
+//! Never: routes, waits by itself, or answers a request: that is up to whoever drives the connection.
+
+use std::cell::{Cell, RefCell};
+use std::fmt;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+
+use ::h2::server::{Builder, SendResponse};
+use ::h2::{Reason, RecvStream};
+use bytes::Bytes;
+use http::header::{CONNECTION, CONTENT_LENGTH, DATE, HeaderName, TRANSFER_ENCODING, UPGRADE};
+use http::{HeaderMap, HeaderValue, Response, StatusCode};
+use portway_core::{Code, Flood, ProxyError, limits};
+use portway_net::Wheel;
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use super::guard::{Guard, Watch};
+use super::head;
+use super::{Incoming, Outgoing};
+use crate::body::{Body, BodyLength};
+use crate::exchange::{Downstream, Exchange};
+use crate::h1::{DateCache, HeadLimits, Role};
+use crate::hygiene::intake::Peer;
+use crate::own_fields::OwnFields;
+use crate::reply::Reply;
+
+/// A connection from a client.
+pub struct Connection<T> {
+    inner: ::h2::server::Connection<Guard<T>, Bytes>,
+    watch: Rc<Watch>,
+    state: State,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Serving,
+    /// The client was told to open no more streams.
+    Leaving,
+    /// The client was told that this is over.
+    Aborted(Option<Flood>),
+}
+
+/// How a connection ended.
+#[derive(Debug)]
+pub enum Ended {
+    /// In order.
+    Closed,
+    /// By a flood.
+    Flood(Flood),
+    /// Because it broke, or what came was no HTTP/2.
+    Broken(ProxyError),
+}
+
+impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
+    /// Takes over a transport from which `early` has been read, up to the client's preface. Its first
+    /// octets may not have come yet: to be called under a deadline.
+    ///
+    /// # Errors
+    /// If the client is gone or speaks something else.
+    pub async fn accept(
+        io: T,
+        early: Bytes,
+        wheel: &Wheel,
+        head: &HeadLimits,
+    ) -> Result<Connection<T>, ProxyError> {
+        let watch = Rc::new(Watch::new(wheel));
+        let guard = Guard::new(io, early, Rc::clone(&watch), wheel.clone());
+        let inner = builder(head).handshake(guard).await.map_err(broken)?;
+        Ok(Connection {
+            inner,
+            watch,
+            state: State::Serving,
+        })
+    }
+
+    /// Lets the connection read a fair share again; to be called once per turn of its task.
+    pub fn begin_turn(&self) {
+        self.watch.begin_turn();
+    }
+
+    /// Drives the connection; ready with a request, or with its end.
+    pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Arrived, Ended>> {
+        loop {
+            let polled = self.inner.poll_accept(cx);
+            if let (Some(flood), State::Serving | State::Leaving) = (self.watch.flood(), self.state)
+            {
+                self.end(Some(flood));
+                continue;
+            }
+            return Poll::Ready(match ready!(polled) {
+                Some(Ok((request, respond))) => Ok(Arrived::new(request, respond)),
+                Some(Err(error)) => Err(self.ended(Some(error))),
+                None => Err(self.ended(None)),
+            });
+        }
+    }
+
+    /// Tells the client to open no more streams; ends when those that run are done.
+    pub fn leave(&mut self) {
+        if self.state == State::Serving {
+            self.state = State::Leaving;
+            self.inner.graceful_shutdown();
+        }
+    }
+
+    /// Ends all streams and says so.
+    pub fn abort(&mut self) {
+        self.end(None);
+    }
+
+    fn end(&mut self, flood: Option<Flood>) {
+        if !matches!(self.state, State::Aborted(_)) {
+            self.state = State::Aborted(flood);
+            self.inner.abrupt_shutdown(match flood {
+                Some(_) => Reason::ENHANCE_YOUR_CALM,
+                None => Reason::NO_ERROR,
+            });
+        }
+    }
+
+    /// Whether all is said, and only the client's closing is waited for.
+    #[must_use]
+    pub fn is_ending(&self) -> bool {
+        matches!(self.state, State::Aborted(_)) || self.watch.is_closing()
+    }
+
+    /// Whether the client was told that this ends.
+    #[must_use]
+    pub fn is_leaving(&self) -> bool {
+        self.state != State::Serving
+    }
+
+    /// Whether a head has begun and not ended: its end has a deadline.
+    #[must_use]
+    pub fn head_is_open(&self) -> bool {
+        self.watch.head_is_open()
+    }
+
+    /// How it ends if it is dropped now.
+    #[must_use]
+    pub fn verdict(&self) -> Ended {
+        self.ended(None)
+    }
+
+    fn ended(&self, error: Option<::h2::Error>) -> Ended {
+        match (self.watch.flood(), error) {
+            (Some(flood), _) => Ended::Flood(flood),
+            (None, None) => Ended::Closed,
+            (None, Some(error)) => Ended::Broken(broken(error)),
+        }
+    }
+}
+
+fn builder(head: &HeadLimits) -> Builder {
+    let mut builder = Builder::new();
+    // A head somewhat over the limit is answered by us and logged; far over it, the library answers.
+    let list_bytes_max = u32::try_from(head.head_bytes_max * 2).unwrap_or(u32::MAX);
+    builder
+        .max_concurrent_streams(limits::H2_STREAMS_MAX)
+        .initial_window_size(limits::H2_STREAM_WINDOW_BYTES)
+        .initial_connection_window_size(limits::H2_CONNECTION_WINDOW_BYTES)
+        .max_header_list_size(list_bytes_max)
+        .max_send_buffer_size(limits::H2_SEND_BUFFER_BYTES)
+        .max_pending_accept_reset_streams(limits::H2_UNSEEN_RESETS_MAX)
+        .max_local_error_reset_streams(Some(limits::H2_FORCED_RESETS_MAX))
+        .max_concurrent_reset_streams(limits::H2_RESET_STREAMS_KEPT)
+        .reset_stream_duration(limits::H2_RESET_STREAM_KEPT);
+    builder
+}
+
+fn broken(error: ::h2::Error) -> ProxyError {
+    let error_of = if error.is_io() {
+        ProxyError::new(Code::ClientGone, "the client closed the connection")
+    } else {
+        ProxyError::new(Code::BadRequest, "the connection is not sound HTTP/2")
+    };
+    error_of.with_source(error)
+}
+
+/// A request that arrived, not yet looked at.
+pub struct Arrived {
+    parts: http::request::Parts,
+    body: RecvStream,
+    stream: Rc<Stream>,
+}
+
+impl Arrived {
+    fn new(request: http::Request<RecvStream>, respond: SendResponse<Bytes>) -> Arrived {
+        let (parts, body) = request.into_parts();
+        let stream = Stream {
+            respond: RefCell::new(respond),
+        };
+        Arrived {
+            parts,
+            body,
+            stream: Rc::new(stream),
+        }
+    }
+
+    /// Its stream.
+    #[must_use]
+    pub fn stream(&self) -> &Rc<Stream> {
+        &self.stream
+    }
+
+    /// Puts the request into an exchange.
+    ///
+    /// # Errors
+    /// What is wrong with the head; the request can be answered all the same.
+    pub fn take(
+        self,
+        limits: &HeadLimits,
+        peer: Peer,
+        exchange: &mut Exchange,
+    ) -> Result<Taken, ProxyError> {
+        let bodiless = self.body.is_end_stream();
+        exchange.downstream = Downstream::H2(Rc::clone(&self.stream));
+        let head = head::read(self.parts, limits, peer, &mut exchange.request)?;
+        if bodiless {
+            exchange.body = Body::Empty;
+            return Ok(Taken {
+                declared: BodyLength::Exact(0),
+                bytes: Rc::default(),
+            });
+        }
+        let mut body = Incoming::new(self.body, Role::Client, head.declared);
+        let bytes = body.counter();
+        if head.expects_continue {
+            let stream = self.stream;
+            body = body.before_first(move || {
+                stream.inform(StatusCode::CONTINUE, &HeaderMap::new());
+            });
+        }
+        exchange.body = Body::H2(Box::new(body));
+        Ok(Taken {
+            declared: head.declared,
+            bytes,
+        })
+    }
+}
+
+/// What is to be known of a request that was put into an exchange.
+#[derive(Debug, Default)]
+pub struct Taken {
+    /// How long the body is said to be.
+    pub declared: BodyLength,
+    /// Octets of it that were read.
+    pub bytes: Rc<Cell<u64>>,
+}
+
+/// One stream, for whoever answers on it. Dropping all of it before the reply is whole resets it.
+pub struct Stream {
+    respond: RefCell<SendResponse<Bytes>>,
+}
+
+impl Stream {
+    /// Ready when the client has given the request up. To be polled only before the reply is sent.
+    pub fn poll_gone(&self, cx: &mut Context<'_>) -> Poll<()> {
+        self.respond.borrow_mut().poll_reset(cx).map(|_| ())
+    }
+
+    /// Sends an informational reply (1xx).
+    pub fn inform(&self, status: StatusCode, headers: &HeaderMap) {
+        let mut reply = Response::new(());
+        *reply.status_mut() = status;
+        *reply.headers_mut() = headers.clone();
+        remove_connection_fields(reply.headers_mut());
+        // A client that is gone needs no information.
+        let _ = self.respond.borrow_mut().send_informational(reply);
+    }
+
+    /// Sends a reply's head. Gives the way out of its body, if it has one: `has_body` says whether the
+    /// reply may have one at all.
+    ///
+    /// # Errors
+    /// If the client has given the request up.
+    pub fn send_head(
+        &self,
+        reply: &mut Reply,
+        has_body: HasBody,
+        own: &OwnFields,
+        date: &DateCache,
+    ) -> Result<Option<Outgoing>, ProxyError> {
+        let mut headers = std::mem::take(&mut reply.headers);
+        add_own(&mut headers, own);
+        remove_connection_fields(&mut headers);
+        if !headers.contains_key(DATE)
+            && let Ok(value) = HeaderValue::from_bytes(date.as_bytes())
+        {
+            headers.insert(DATE, value);
+        }
+        let length = reply.body.length();
+        let declared = match (has_body, length) {
+            (HasBody::Yes, BodyLength::Exact(length)) => Some(length),
+            (HasBody::Yes, BodyLength::Unknown) => None,
+            (HasBody::No, _) if reply.status == StatusCode::NO_CONTENT => None,
+            (HasBody::No, _) => reply.declared_length,
+        };
+        if let Some(length) = declared {
+            headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+        }
+        let mut head = Response::new(());
+        *head.status_mut() = reply.status;
+        *head.headers_mut() = headers;
+        let ends = has_body == HasBody::No || reply.body.is_empty();
+        let sent = self.respond.borrow_mut().send_response(head, ends);
+        let stream = sent.map_err(|error| {
+            ProxyError::new(Code::ClientGone, "the client did not wait for the reply")
+                .with_source(error)
+        })?;
+        Ok((!ends).then(|| Outgoing::new(stream, Role::Client, length)))
+    }
+
+    /// Tells the client that nothing was done and that it may ask again.
+    pub fn refuse(&self) {
+        self.respond.borrow_mut().send_reset(Reason::REFUSED_STREAM);
+    }
+}
+
+/// Whether a reply may have a body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HasBody {
+    /// It has the one it carries.
+    Yes,
+    /// Not to HEAD, and not with statuses that have none.
+    No,
+}
+
+/// Fields that the gateway itself writes.
+fn add_own(headers: &mut HeaderMap, own: &OwnFields) {
+    for (name, value) in own.iter() {
+        let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name), HeaderValue::from_bytes(value))
+        else {
+            continue; // both were checked when they were added
+        };
+        if own.replaces(&name) {
+            headers.insert(name, value);
+        } else {
+            headers.append(name, value);
+        }
+    }
+}
+
+/// Fields that HTTP/2 forbids (RFC 9113, section 8.2.2); a filter may have set one.
+fn remove_connection_fields(headers: &mut HeaderMap) {
+    const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+    const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
+    let forbidden = [
+        CONNECTION,
+        TRANSFER_ENCODING,
+        UPGRADE,
+        KEEP_ALIVE,
+        PROXY_CONNECTION,
+    ];
+    for name in forbidden {
+        headers.remove(name);
+    }
+}
+
+impl fmt::Debug for Stream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Stream")
+    }
+}

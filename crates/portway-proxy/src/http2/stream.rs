@@ -1,0 +1,175 @@
+//! One stream's exchange: read, handled, answered, finished.
+//!
+//! Must hold: what cannot be completed is reset, never ended as if it were whole; when the reply is
+//! complete before the request is, the rest of the request is waved off without an error (RFC 9113,
+//! section 8.1).
+
+use std::cell::{Cell, OnceCell};
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::Poll;
+
+use http::Method;
+use portway_core::{Code, Mono, ProxyError};
+use portway_http::h1::serialize::is_bodiless;
+use portway_http::h2::{Arrived, HasBody, Outgoing, Stream};
+use portway_http::{Body, Exchange, Protocol, Reply};
+use portway_net::Timer;
+use portway_plan::ListenerPlan;
+
+use super::{Running, Session};
+use crate::arrival::{self, Origin};
+use crate::finish::{finish, note};
+use crate::forward::Lease;
+use crate::http::{Handled, handle};
+use crate::patience::Patience;
+use crate::snapshot::WorkerSnapshot;
+
+/// What one exchange needs to get on.
+struct Turn<'a> {
+    session: &'a Session,
+    snapshot: &'a Rc<WorkerSnapshot>,
+    listener: &'a ListenerPlan,
+    timer: &'a Timer,
+    stream: &'a Stream,
+    /// The status to log if the exchange ends here and now; 0 once it was finished.
+    status: Cell<u16>,
+    /// Octets of the request's body that were read.
+    bytes_in: OnceCell<Rc<Cell<u64>>>,
+}
+
+/// Runs the exchange of a request that arrived.
+pub(super) async fn exchange(running: Running, arrived: Arrived) {
+    let session = &*running.0;
+    let worker = &session.worker;
+    let Some((snapshot, id)) = worker.snapshot_of(&session.door) else {
+        arrived.stream().refuse();
+        return;
+    };
+    let listener = &snapshot.shared.plan.listeners[id.index()];
+    let stream = Rc::clone(arrived.stream());
+    let timer = worker.wheel.timer();
+    let turn = Turn {
+        session,
+        snapshot: &snapshot,
+        listener,
+        timer: &timer,
+        stream: &stream,
+        status: Cell::new(Code::ClientGone.status()),
+        bytes_in: OnceCell::new(),
+    };
+    let mut exchange = worker.take_exchange();
+    let from = Origin {
+        door: &session.door,
+        id,
+        listener,
+        peer: session.peer,
+        tls: session.tls.as_ref(),
+    };
+    arrival::begin(worker, &mut exchange, from);
+    let cut = {
+        let mut running = pin!(turn.run(arrived, &mut exchange));
+        poll_fn(|cx| match session.is_cut() {
+            true => Poll::Ready(true),
+            false => running.as_mut().poll(cx).map(|()| false),
+        })
+        .await
+    };
+    if cut {
+        let error = ProxyError::new(Code::Overloaded, "cut at the end of the drain");
+        note(&mut exchange, &error);
+        turn.finish(&mut exchange, None);
+    }
+    drop(stream);
+    worker.give_exchange(exchange); // lets go of the stream, which ends or resets it
+}
+
+impl Turn<'_> {
+    async fn run(&self, arrived: Arrived, exchange: &mut Exchange) {
+        let worker = &self.session.worker;
+        exchange.protocol = Protocol::Http2;
+        let peer = arrival::peer(exchange);
+        let _active = worker.shard.request_started();
+        let handled = match arrived.take(&self.listener.head, peer, exchange) {
+            Ok(taken) => {
+                arrival::accept_head(exchange, self.listener);
+                let too_large = arrival::too_large(exchange, taken.declared);
+                let _ = self.bytes_in.set(taken.bytes); // there is one head only
+                match too_large {
+                    Some(error) => exchange.problem(error).into(),
+                    None => handle(worker, self.snapshot, self.timer, exchange).await,
+                }
+            }
+            Err(error) => self.refuse(exchange, error).await.into(),
+        };
+        self.answer(exchange, handled).await;
+    }
+
+    /// The reply to a request whose head is wrong.
+    async fn refuse(&self, exchange: &mut Exchange, error: ProxyError) -> Reply {
+        let mut reply = exchange.problem(error);
+        let filters = &self.snapshot.shared.no_route;
+        filters.on_response(exchange, &mut reply).await;
+        reply
+    }
+
+    async fn answer(&self, exchange: &mut Exchange, handled: Handled<'_>) {
+        let Handled { mut reply, lease } = handled;
+        if exchange.notes.code != Some(Code::ClientGone) {
+            let has_body = has_body(&exchange.request.method, &reply);
+            let own = &exchange.own_fields;
+            let date = self.session.worker.date.borrow().clone();
+            let sent = self.stream.send_head(&mut reply, has_body, own, &date);
+            if sent.is_ok() {
+                self.status.set(reply.status.as_u16());
+            }
+            let written = match sent {
+                Ok(None) => Ok(()),
+                Ok(Some(mut out)) => {
+                    let written = self.write(&mut out, &mut reply.body, lease.as_ref()).await;
+                    exchange.notes.bytes_out = out.bytes;
+                    written
+                }
+                Err(error) => Err(error),
+            };
+            if let Err(error) = &written {
+                note(exchange, error);
+            }
+        }
+        self.finish(exchange, lease);
+    }
+
+    fn finish(&self, exchange: &mut Exchange, lease: Option<Lease<'_>>) {
+        let status = self.status.replace(0);
+        if status != 0 {
+            exchange.notes.bytes_in = self.bytes_in.get().map_or(0, |bytes| bytes.get());
+            finish(&self.session.worker, self.snapshot, exchange, status, lease);
+        }
+    }
+
+    async fn write(
+        &self,
+        out: &mut Outgoing,
+        body: &mut Body,
+        lease: Option<&Lease<'_>>,
+    ) -> Result<(), ProxyError> {
+        let mut patience = Patience::new(self.timer, self.listener, lease, out.bytes);
+        poll_fn(|cx| match out.poll(cx, body) {
+            Poll::Ready(done) => Poll::Ready(done),
+            Poll::Pending => {
+                patience.note(out.bytes, out.waits_for_peer());
+                patience.poll(cx, Mono::NEVER).map(Err)
+            }
+        })
+        .await
+    }
+}
+
+fn has_body(method: &Method, reply: &Reply) -> HasBody {
+    if *method == Method::HEAD || is_bodiless(reply.status) {
+        HasBody::No
+    } else {
+        HasBody::Yes
+    }
+}
