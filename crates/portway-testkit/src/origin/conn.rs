@@ -166,7 +166,7 @@ impl OriginConn {
         closed
     }
 
-    /// Neither reads nor sends until the peer gives up. A pending request that follows is not read.
+    /// Sends nothing until the peer gives up; what it sends meanwhile is read and thrown away.
     pub fn hang(&mut self) {
         self.wait_close(PATIENCE);
         self.ended = true;

@@ -8,6 +8,7 @@ use http::{HeaderMap, HeaderValue};
 use portway_testkit::{Origin, eventually, replies};
 
 use super::client::{Client, get, next, post, read, send_all};
+use crate::pool::Gate;
 use crate::support::{Setup, before};
 
 #[test]
@@ -94,8 +95,10 @@ fn a_slow_reader_slows_its_own_stream_alone() {
 
 #[test]
 fn a_target_that_does_not_read_slows_its_own_stream_alone() {
-    let origin = Origin::start_early(|request, conn| match request.target() {
-        "/stuck" => conn.hang(),
+    let gate = Gate::default();
+    let stuck_until = gate.clone();
+    let origin = Origin::start_early(move |request, conn| match request.target() {
+        "/stuck" => stuck_until.wait(),
         _ => {
             let body = conn.read_body(request);
             conn.reply(200, &[], body.len().to_string());
@@ -113,7 +116,7 @@ fn a_target_that_does_not_read_slows_its_own_stream_alone() {
             let everything = Bytes::from(vec![b'x'; 64 << 20]);
             let sending = send_all(&mut out, everything, true);
             let sent = tokio::time::timeout(Duration::from_millis(100), sending).await;
-            assert!(sent.is_err(), "somebody keeps 64 MiB");
+            assert!(sent.is_err(), "somebody keeps 64 MiB, or {sent:?}");
         });
         stuck.push((_reply, out));
     }
@@ -125,6 +128,8 @@ fn a_target_that_does_not_read_slows_its_own_stream_alone() {
         read(reply).await.unwrap()
     });
     assert_eq!(reply.text(), (2 << 20).to_string());
+    drop(stuck);
+    gate.open();
 }
 
 #[test]
