@@ -165,7 +165,10 @@ impl<'s> Forwarding<'s> {
                 })?)
             }
         };
-        rewrite(&self.plan.rewrite, exchange);
+        let listener = exchange.client.listener.index();
+        let rules = self.snapshot.shared.plan.listeners[listener].head.path;
+        rewrite(&self.plan.rewrite, rules, exchange)
+            .map_err(|refused| Box::new(exchange.problem(refused)))?;
         exchange.body.limit(exchange.body_bytes_max);
         let tried = self.try_targets(exchange).await;
         let now = exchange.seen_at;
