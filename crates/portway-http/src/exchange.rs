@@ -190,8 +190,8 @@ pub struct Notes {
     pub target: Option<Rc<str>>,
     /// Tries after the first.
     pub retries: u8,
-    /// From the first try's start to the last reply head, nanoseconds.
-    pub upstream_ns: u64,
+    /// From the first try's start to the last reply head, nanoseconds; `None` if nothing was tried.
+    pub upstream_ns: Option<u64>,
     /// Octets of the request's body that were read.
     pub bytes_in: u64,
     /// Octets of the reply's body that were written to the client.
@@ -288,6 +288,7 @@ impl Exchange {
         self.target_host = None;
         self.downstream = Downstream::Detached;
         self.body = Body::Empty;
+        self.protocol = Protocol::Http11;
         self.request_id = RequestId::NONE;
         self.request_id_header = None;
         self.read_deadline = Mono::NEVER;

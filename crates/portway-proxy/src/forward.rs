@@ -94,6 +94,11 @@ fn is_failure(code: Code) -> bool {
     )
 }
 
+/// Whether nothing of the exchange has gone anywhere.
+fn is_untried(code: Code) -> bool {
+    matches!(code, Code::NoHealthyTarget | Code::UpstreamOverloaded)
+}
+
 /// A picked target, which has one exchange more under way while this is held.
 struct Loaded(Picked);
 
@@ -172,7 +177,10 @@ impl<'s> Forwarding<'s> {
         exchange.body.limit(exchange.body_bytes_max);
         let tried = self.try_targets(exchange).await;
         let now = exchange.seen_at;
-        exchange.notes.upstream_ns = now.since(self.started).as_nanos() as u64;
+        let is_first = exchange.notes.retries == 0;
+        if !matches!(&tried, Err(error) if is_first && is_untried(error.kind)) {
+            exchange.notes.upstream_ns = Some(now.since(self.started).as_nanos() as u64);
+        }
         match tried {
             Ok((mut reply, loaded)) => {
                 self.stick(exchange, &mut reply, loaded.0.target());

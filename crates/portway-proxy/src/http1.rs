@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use http::{Method, Version};
+use http::Version;
 use portway_core::{Code, ListenerId, Mono, ProxyError, limits};
 use portway_http::h1::serialize::{reply_framing, reply_head};
 use portway_http::h1::{Conn, Incoming, Io, Persistence, ReplyWriter, RequestHead, Role};
@@ -186,10 +186,7 @@ impl Session {
         };
         let _active = worker.shard.request_started();
         self.accept_head(exchange, listener, &head);
-        let handled = match too_large(exchange, &head) {
-            Some(error) => exchange.problem(error).into(),
-            None => handle(worker, snapshot, &self.timer, exchange).await,
-        };
+        let handled = handle(worker, snapshot, &self.timer, exchange).await;
         self.answer(snapshot, listener, exchange, handled, head.persistent)
             .await
     }
@@ -221,6 +218,7 @@ impl Session {
                 return Poll::Ready(head);
             }
             self.timer.poll(cx, deadline).map(|()| {
+                request.set_unread();
                 Err(ProxyError::new(
                     Code::RequestTimeout,
                     "the request head did not arrive in time",
@@ -232,10 +230,7 @@ impl Session {
 
     fn accept_head(&self, exchange: &mut Exchange, listener: &ListenerPlan, head: &RequestHead) {
         self.status.set(Code::ClientGone.status());
-        exchange.protocol = match exchange.request.version {
-            Version::HTTP_10 => Protocol::Http10,
-            _ => Protocol::Http11,
-        };
+        exchange.protocol = protocol(exchange.request.version);
         exchange.body_bytes_max = listener.body_bytes_max;
         if exchange.client.trusted {
             let ip: IpAddr =
@@ -259,6 +254,8 @@ impl Session {
         error: ProxyError,
     ) -> Next {
         self.conn.set_unusable();
+        exchange.protocol = protocol(exchange.request.version);
+        snapshot.shared.no_route.identify(exchange).await;
         let silent = error.kind == Code::ClientGone;
         let mut reply = exchange.problem(error);
         if silent {
@@ -464,18 +461,9 @@ enum Rest {
     Endless,
 }
 
-/// A request that says itself that it is too large.
-fn too_large(exchange: &Exchange, head: &RequestHead) -> Option<ProxyError> {
-    let max = exchange.body_bytes_max;
-    match head.framing {
-        Framing::Length(length)
-            if max != 0 && length > max && exchange.request.method != Method::HEAD =>
-        {
-            Some(ProxyError::new(
-                Code::PayloadTooLarge,
-                format!("the body has {length} octets, the limit is {max}"),
-            ))
-        }
-        _ => None,
+fn protocol(version: Version) -> Protocol {
+    match version {
+        Version::HTTP_10 => Protocol::Http10,
+        _ => Protocol::Http11,
     }
 }
