@@ -231,7 +231,9 @@ impl<'s> Forwarding<'s> {
         breaker.admit(now).map(Some).map_err(|wait| {
             let detail = format!("the breaker of {} is open", self.upstream.shared.spec.name);
             let reply = exchange.problem(ProxyError::new(Code::CircuitOpen, detail));
-            Box::new(reply.with_header(RETRY_AFTER, HeaderValue::from(wait.as_secs().max(1))))
+            // Rounded up: who comes a moment too early is refused again.
+            let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+            Box::new(reply.with_header(RETRY_AFTER, HeaderValue::from(seconds.max(1))))
         })
     }
 
@@ -252,7 +254,7 @@ impl<'s> Forwarding<'s> {
             replay: Vec::new(),
             rest: std::mem::take(&mut exchange.body),
         };
-        let mut tried: Vec<u32> = Vec::new();
+        let mut tried: Vec<u64> = Vec::new();
         loop {
             let loaded = self.pick(hash, sticky, &tried)?;
             exchange.notes.target = Some(Rc::clone(loaded.0.label()));
@@ -269,7 +271,7 @@ impl<'s> Forwarding<'s> {
             let (policy, again) = match (again, attempted.unsent) {
                 (Some((policy, _)), Some(again)) => (policy, again),
                 (_, sent) => {
-                    if let (Some(mirror), Some(sent)) = (mirror, sent) {
+                    if let Some(mirror) = mirror {
                         mirror::send(self.worker, self.snapshot, mirror, exchange, sent);
                     }
                     return attempted.outcome.map(|reply| (reply, loaded));
@@ -280,7 +282,7 @@ impl<'s> Forwarding<'s> {
                 let target = loaded.0.target();
                 self.upstream.shared.observe(target, ok, exchange.seen_at);
             }
-            tried.push(loaded.0.index);
+            tried.push(loaded.0.target().key);
             drop((attempted.outcome, loaded));
             unsent = again;
             let wait = pause(policy, retries, self.worker.random.borrow_mut().f64());
@@ -312,7 +314,7 @@ impl<'s> Forwarding<'s> {
         &self,
         hash: Option<u64>,
         sticky: Option<u64>,
-        tried: &[u32],
+        tried: &[u64],
     ) -> Result<Loaded, ProxyError> {
         let picked = self
             .upstream
