@@ -2,6 +2,8 @@
 //!
 //! Must hold: only a sound document is looked at, and nothing here keeps it from being used.
 
+use std::collections::HashSet;
+
 use http::{HeaderMap, Method};
 use portway_config::document::{self, Document, Listener, Process, Route};
 use portway_core::{Diagnostics, ListenerId, RouteId};
@@ -15,6 +17,38 @@ pub(super) fn warn(document: &Document, table: &RouteTable, problems: &mut Diagn
     }
     for (index, route) in document.routes.iter().enumerate() {
         of_loop(RouteId(index as u32), route, table, problems);
+    }
+    of_idle_upstreams(document, problems);
+}
+
+/// Targets that are looked up and checked for nobody.
+fn of_idle_upstreams(document: &Document, problems: &mut Diagnostics) {
+    let of_listeners = document.listeners.iter().filter_map(|l| l.upstream.value());
+    let mut used: HashSet<&str> = of_listeners.map(|name| name.as_str()).collect();
+    for route in &document.routes {
+        match route.actions().0.first() {
+            Some(document::Action::Upstream(name)) => {
+                used.insert(name.as_str());
+            }
+            Some(document::Action::Split(shares)) => {
+                used.extend(shares.iter().map(|share| share.upstream.as_str()));
+            }
+            _ => {}
+        }
+        used.extend(route.mirror.iter().map(|mirror| mirror.upstream.as_str()));
+    }
+    if used.is_empty() {
+        return; // nothing goes anywhere, which has been said
+    }
+    let inline: HashSet<usize> = document.inline.iter().copied().flatten().collect();
+    for (index, upstream) in document.upstreams.iter().enumerate() {
+        if !inline.contains(&index) && !used.contains(upstream.name.as_str()) {
+            problems.warn(
+                upstream.name.span(),
+                format!("nothing goes to upstream `{}`", *upstream.name),
+                "name it in a route, or remove it",
+            );
+        }
     }
 }
 
