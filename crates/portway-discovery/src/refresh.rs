@@ -5,15 +5,16 @@
 //! wait after failures doubles and differs between processes; dropping a future loses nothing.
 
 use std::collections::HashMap;
+use std::future::poll_fn;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
+use std::task::Poll;
 use std::time::Duration;
 
-use tokio::task::JoinSet;
 use tokio::time::Sleep;
 
 use crate::lookup::{Answer, Lookup};
-use crate::source::{DiscoveredTarget, NamedTarget, SourceError, TargetSet};
+use crate::source::{BoxFuture, DiscoveredTarget, NamedTarget, SourceError, TargetSet};
 
 /// The longest wait after failures: a server that is back is noticed within this time.
 const BACK_OFF_MAX: Duration = Duration::from_secs(30);
@@ -188,25 +189,39 @@ async fn ask_all(lookup: &mut Lookup, names: &[&str]) -> Vec<(String, Answered)>
     if let Err(problem) = lookup.prepare() {
         return vec![(String::new(), Err(problem))];
     }
-    let mut asking = JoinSet::new();
     let mut answers = Vec::with_capacity(names.len());
-    for (at, name) in names.iter().enumerate() {
-        if asking.len() == ASKED_MAX {
-            answers.extend(asking.join_next().await);
-        }
-        let (mut lookup, name) = (lookup.clone(), (*name).to_owned());
-        asking.spawn(async move {
-            let answer = lookup.addresses(&name).await;
-            (at, name, answer)
+    for some in names.chunks(ASKED_MAX) {
+        let asking = some.iter().map(|name| {
+            let (mut lookup, name) = (lookup.clone(), (*name).to_owned());
+            let asked: BoxFuture<'_, _> = Box::pin(async move {
+                let answer = lookup.addresses(&name).await;
+                (name, answer)
+            });
+            asked
         });
+        answers.extend(all(asking.collect()).await);
     }
-    while let Some(answer) = asking.join_next().await {
-        answers.push(answer);
-    }
-    let mut answers: Vec<_> = answers.into_iter().flatten().collect();
-    answers.sort_unstable_by_key(|(at, ..)| *at);
-    let answers = answers.into_iter();
-    answers.map(|(_, name, answer)| (name, answer)).collect()
+    answers
+}
+
+/// What comes of futures that go on side by side, in their order.
+async fn all<T>(mut futures: Vec<BoxFuture<'_, T>>) -> Vec<T> {
+    let mut done: Vec<Option<T>> = futures.iter().map(|_| None).collect();
+    poll_fn(|cx| {
+        for (future, done) in futures.iter_mut().zip(&mut done) {
+            if done.is_none()
+                && let Poll::Ready(output) = future.as_mut().poll(cx)
+            {
+                *done = Some(output);
+            }
+        }
+        match done.iter().all(Option::is_some) {
+            true => Poll::Ready(()),
+            false => Poll::Pending,
+        }
+    })
+    .await;
+    done.into_iter().flatten().collect()
 }
 
 /// The wait after a failure that so many failures came before. Up to a fifth longer or shorter, by

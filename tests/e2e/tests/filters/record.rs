@@ -76,7 +76,7 @@ fn a_head_that_cannot_be_read_is_logged_as_such() {
     let mut client = RawClient::connect(gateway.addr());
     client.send(with_body("POST", "/", &["Content-Length: 4"], "body"));
     client.reply().expect_status(200);
-    let refused = client.send("BAD REQ\r\n\r\n").reply();
+    let refused = client.send("G@T / HTTP/1.1\r\nHost: a\r\n\r\n").reply();
     let wrong = "POST / HTTP/1.0\r\nHost: a\r\nHost: b\r\n\r\n";
     RawClient::ask(gateway.addr(), wrong).expect_status(400);
     let records: Vec<Value> = lines(&folder, 3)
