@@ -185,6 +185,10 @@ fn shown<'s>(node: &Node, root: &'s Schema, rules: &[&'s Schema]) -> Value {
                     let named = rule.get("properties").and_then(|p| p.get(key));
                     named.or_else(|| rule.get("additionalProperties"))
                 };
+                let is_known = |rule: &&Schema| rule["properties"].get(key).is_some();
+                if !value.is_null() && !rules.iter().any(is_known) && names_credential(key) {
+                    return "***".into();
+                }
                 let rules: Vec<&Schema> = rules.iter().filter_map(of_key).collect();
                 shown(value, root, &rules)
             };
@@ -203,6 +207,31 @@ fn shown<'s>(node: &Node, root: &'s Schema, rules: &[&'s Schema]) -> Value {
             Some(Scalar::Null) | None => Value::Null,
         },
     }
+}
+
+/// Whether a name that the config's writer chose (a header's, say) is one that credentials go by. Too much
+/// hidden is better than too little.
+fn names_credential(name: &str) -> bool {
+    const ENDINGS: [&str; 15] = [
+        "auth",
+        "authorization",
+        "bearer",
+        "cookie",
+        "credential",
+        "credentials",
+        "jwt",
+        "key",
+        "passwd",
+        "password",
+        "pwd",
+        "secret",
+        "session",
+        "signature",
+        "token",
+    ];
+    let name = name.to_ascii_lowercase();
+    let mut words = name.split(|c: char| !c.is_ascii_alphanumeric());
+    words.any(|word| ENDINGS.iter().any(|ending| word.ends_with(ending)))
 }
 
 /// The schemas with what they refer to and choose between.

@@ -34,7 +34,8 @@ pub(crate) struct Service {
 /// server was named for the purpose.
 const TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Asks one DNS server, or those of the system.
+/// Asks one DNS server, or those of the system. Clones made after [`Lookup::prepare`] share what it made.
+#[derive(Clone)]
 pub(crate) struct Lookup {
     server: Option<SocketAddr>,
     resolver: Option<TokioResolver>,
@@ -85,6 +86,12 @@ impl Lookup {
             }
             _ => None,
         })
+    }
+
+    /// Makes ready to ask.
+    pub(crate) fn prepare(&mut self) -> Result<(), String> {
+        let made = self.resolver().map(drop);
+        made.map_err(|error| format!("the system's DNS settings: {error}"))
     }
 
     /// Made at the first question: the system's configuration may not be readable yet.

@@ -5,17 +5,25 @@
 //! wait after failures doubles and differs between processes; dropping a future loses nothing.
 
 use std::collections::HashMap;
+use std::future::poll_fn;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
+use std::task::Poll;
 use std::time::Duration;
 
 use tokio::time::Sleep;
 
-use crate::lookup::Lookup;
-use crate::source::{DiscoveredTarget, NamedTarget, SourceError, TargetSet};
+use crate::lookup::{Answer, Lookup};
+use crate::source::{BoxFuture, DiscoveredTarget, NamedTarget, SourceError, TargetSet};
 
 /// The longest wait after failures: a server that is back is noticed within this time.
 const BACK_OFF_MAX: Duration = Duration::from_secs(30);
+
+/// Names that are asked for at the same time: one that is slow must not hold the others up, and a long
+/// list must not flood its server.
+const ASKED_MAX: usize = 16;
+
+type Answered = Result<Answer<IpAddr>, String>;
 
 /// What is looked up.
 pub(crate) enum Question {
@@ -127,30 +135,32 @@ impl Refresh {
             Question::Hosts(targets) => targets,
             Question::Service(_) => &self.service,
         };
+        let mut names: Vec<&str> = Vec::new();
+        for target in named.iter().filter(|t| t.host.parse::<IpAddr>().is_err()) {
+            if !names.contains(&target.host.as_str()) {
+                names.push(&target.host);
+            }
+        }
+        for (name, answer) in ask_all(&mut self.lookup, &names).await {
+            match answer {
+                Ok(answer) => {
+                    ttl = Some(ttl.map_or(answer.ttl, |t| t.min(answer.ttl)));
+                    self.known.insert(name, answer.list);
+                }
+                Err(problem) => problems.push(problem),
+            }
+        }
+        // A name that is no longer asked for is no longer remembered.
+        self.known.retain(|name, _| names.contains(&name.as_str()));
         let mut found = Found::default();
-        let mut asked: Vec<&str> = Vec::new();
         for target in named {
             if let Ok(ip) = target.host.parse() {
                 found.add(ip, None, target);
-                continue;
-            }
-            if !asked.contains(&target.host.as_str()) {
-                asked.push(&target.host);
-                match self.lookup.addresses(&target.host).await {
-                    Ok(answer) => {
-                        ttl = Some(ttl.map_or(answer.ttl, |t| t.min(answer.ttl)));
-                        self.known.insert(target.host.clone(), answer.list);
-                    }
-                    Err(problem) => problems.push(problem),
-                }
             }
             for ip in self.known.get(&target.host).into_iter().flatten() {
                 found.add(*ip, Some(&target.host), target);
             }
         }
-        // A name that is no longer asked for is no longer remembered.
-        let names: Vec<String> = asked.into_iter().map(str::to_owned).collect();
-        self.known.retain(|name, _| names.contains(name));
         (found.targets, ttl, problems)
     }
 
@@ -171,6 +181,49 @@ impl Refresh {
     }
 }
 
+/// The addresses of each name, or what went wrong, in the order of the names.
+async fn ask_all(lookup: &mut Lookup, names: &[&str]) -> Vec<(String, Answered)> {
+    if names.is_empty() {
+        return Vec::new();
+    }
+    if let Err(problem) = lookup.prepare() {
+        return vec![(String::new(), Err(problem))];
+    }
+    let mut answers = Vec::with_capacity(names.len());
+    for some in names.chunks(ASKED_MAX) {
+        let asking = some.iter().map(|name| {
+            let (mut lookup, name) = (lookup.clone(), (*name).to_owned());
+            let asked: BoxFuture<'_, _> = Box::pin(async move {
+                let answer = lookup.addresses(&name).await;
+                (name, answer)
+            });
+            asked
+        });
+        answers.extend(all(asking.collect()).await);
+    }
+    answers
+}
+
+/// What comes of futures that go on side by side, in their order.
+async fn all<T>(mut futures: Vec<BoxFuture<'_, T>>) -> Vec<T> {
+    let mut done: Vec<Option<T>> = futures.iter().map(|_| None).collect();
+    poll_fn(|cx| {
+        for (future, done) in futures.iter_mut().zip(&mut done) {
+            if done.is_none()
+                && let Poll::Ready(output) = future.as_mut().poll(cx)
+            {
+                *done = Some(output);
+            }
+        }
+        match done.iter().all(Option::is_some) {
+            true => Poll::Ready(()),
+            false => Poll::Pending,
+        }
+    })
+    .await;
+    done.into_iter().flatten().collect()
+}
+
 /// The wait after a failure that so many failures came before. Up to a fifth longer or shorter, by
 /// `random` (0.0 to 1.0): a fleet must not come back all at once.
 fn back_off(min: Duration, failures: u32, random: f64) -> Duration {
@@ -178,6 +231,17 @@ fn back_off(min: Duration, failures: u32, random: f64) -> Duration {
     doubled
         .min(BACK_OFF_MAX.max(min))
         .mul_f64(0.8 + 0.4 * random)
+}
+
+/// Those targets that are addresses, so that nothing needs to be looked up for them.
+pub(crate) fn addresses(named: &[NamedTarget]) -> Vec<DiscoveredTarget> {
+    let mut found = Found::default();
+    for target in named {
+        if let Ok(ip) = target.host.parse() {
+            found.add(ip, None, target);
+        }
+    }
+    found.targets
 }
 
 /// The targets of one look-up, each address once.

@@ -12,6 +12,8 @@ use std::path::PathBuf;
 use std::pin::Pin;
 use std::time::Duration;
 
+use crate::refresh::addresses;
+
 /// A boxed future: sources are few and wait long, so the box costs nothing that counts.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
@@ -24,6 +26,20 @@ pub enum SourceSpec {
     Dns(DnsSpec),
     /// A list in a watched file.
     File(FileSpec),
+}
+
+impl SourceSpec {
+    /// What of it is known without waiting for anybody: the addresses in a list that has names too.
+    #[must_use]
+    pub fn known_targets(&self) -> TargetSet {
+        TargetSet {
+            generation: 0,
+            targets: match self {
+                SourceSpec::Static(named) => addresses(named),
+                SourceSpec::Dns(_) | SourceSpec::File(_) => Vec::new(),
+            },
+        }
+    }
 }
 
 /// A target as a person writes it down.

@@ -79,6 +79,14 @@ impl Chain {
         Chain::new(entries)
     }
 
+    /// Gives the exchange its id, and no more: for a request that could not be read.
+    pub async fn identify(&self, exchange: &mut Exchange) {
+        let first = self.entries.iter().filter(|e| e.phase == Phase::RequestId);
+        for entry in first.filter(|e| e.filter.hooks() != Hooks::Response) {
+            let _ = entry.filter.on_request(exchange).get().await;
+        }
+    }
+
     /// Runs the request hooks until one stops.
     pub async fn on_request(&self, exchange: &mut Exchange) -> Flow {
         for filter in &self.request {

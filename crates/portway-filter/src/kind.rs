@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use portway_config::{Node, Schema};
+use portway_config::{Node, Schema, Spanned};
 use portway_core::{Clock, Diagnostics, Span};
 use portway_telemetry::access_log::{LogFormat, LogOutput, LogPolicy};
 
@@ -59,7 +59,7 @@ pub struct LogSpec {
     /// Which exchanges are logged.
     pub policy: LogPolicy,
     /// Where it goes.
-    pub output: LogOutput,
+    pub output: Spanned<LogOutput>,
 }
 
 /// What of an exchange is counted.

@@ -1,8 +1,9 @@
 //! `headers`: sets, adds and removes fields of requests and replies.
 //!
 //! Must hold: the fields that carry a message (Host, Content-Length, hop-by-hop ones) are not to be
-//! had: they are decided by the protocol, and a wrong one splits messages. Removing comes first, then
-//! setting, then adding, whatever the order in the file.
+//! had: they are decided by the protocol, and a wrong one splits messages; nor are those that the gateway
+//! writes to targets itself. Removing comes first, then setting, then adding, whatever the order in the
+//! file. A request's field that is set or removed has no twin left that a target would read for it.
 
 mod template;
 
@@ -14,9 +15,10 @@ use http::header::{CONTENT_LENGTH, HOST};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use portway_config::{Decode, Node, OneOrMany, Spanned, Table, config};
 use portway_filter::{Built, Compile, Filter, FilterKind, Flow, Hooks, Phase, Step};
+use portway_http::hygiene::forwarded::is_forwarded_header;
 use portway_http::{Exchange, Reply};
 
-use crate::names::{header_name, is_hop_by_hop};
+use crate::names::{header_name, is_hop_by_hop, remove_twins};
 
 config! {
     /// Sets, adds and removes fields of requests and replies.
@@ -53,6 +55,8 @@ pub fn kind() -> FilterKind {
         compile,
     }
 }
+
+static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Way {
@@ -104,7 +108,11 @@ fn compile_changes(
 /// A field that may be changed, or `None` after a problem was noted.
 fn field(text: &Spanned<String>, way: Way, cx: &mut Compile<'_>) -> Option<HeaderName> {
     let name = header_name(text, cx.diagnostics)?;
-    let refused = if is_hop_by_hop(&name) {
+    let refused = if way == Way::Request && is_forwarded_header(&name) {
+        "the gateway writes it; what a proxy in front says counts if it is in the listener's `trusted_proxies`"
+    } else if way == Way::Request && name == REQUEST_ID {
+        "the gateway writes the exchange's id there; see the `request_id` filter"
+    } else if is_hop_by_hop(&name) {
         "it belongs to one connection; the gateway decides it anew on each side"
     } else if name == CONTENT_LENGTH {
         "the gateway writes the length that the body has"
@@ -154,7 +162,12 @@ impl Filter for Headers {
     fn on_request<'a>(&'a self, exchange: &'a mut Exchange) -> Step<'a> {
         for change in &self.request {
             let value = change.value(exchange);
-            change.apply(value, &mut exchange.request.headers);
+            let headers = &mut exchange.request.headers;
+            // What a target reads as the same field would stand beside our value, or outlive its removal.
+            if let Change::Set(name, _) | Change::Remove(name) = change {
+                remove_twins(headers, name);
+            }
+            change.apply(value, headers);
         }
         Step::Now(Flow::Continue)
     }

@@ -63,7 +63,7 @@ fn compile(node: &Node, cx: &mut Compile<'_>) -> Option<Built> {
     Some(Built::Log(LogSpec {
         format: format(&config, cx)?,
         policy: LogPolicy::new(config.sample.percent(), config.slow_over),
-        output: LogOutput::parse(&config.output),
+        output: Spanned::new(LogOutput::parse(&config.output), config.output.span()),
     }))
 }
 
@@ -115,7 +115,7 @@ mod tests {
         let expected = LogSpec {
             format: LogFormat::Json,
             policy: LogPolicy::default(),
-            output: LogOutput::Stdout,
+            output: Spanned::new(LogOutput::Stdout, &portway_core::Span::file("t.yaml")),
         };
         assert_eq!(spec("{}"), expected);
         assert_eq!(spec("{format: json}"), expected);

@@ -11,7 +11,7 @@ use portway_config::{Decode, Node, Spanned, config};
 use portway_filter::{Built, Compile, Filter, FilterKind, Hooks, Phase, Step};
 use portway_http::{Exchange, Reply, RequestId};
 
-use crate::names::header_name;
+use crate::names::{header_name, remove_twins};
 
 /// The header that everyone uses.
 static USUAL: HeaderName = HeaderName::from_static("x-request-id");
@@ -79,12 +79,19 @@ impl Filter for RequestIdFilter {
             // the system's randomness.
             RequestId::v7(unix_ms, fastrand::u128(..))
         });
+        if let Some(unusual) = &self.unusual {
+            // Twins of the usual one never get this far.
+            remove_twins(&mut exchange.request.headers, unusual);
+        }
         exchange.request_id_header.clone_from(&self.unusual);
         Step::Now(portway_filter::Flow::Continue)
     }
 
     fn on_response<'a>(&'a self, exchange: &'a mut Exchange, _: &'a mut Reply) -> Step<'a, ()> {
         let id = exchange.request_id;
+        if id.is_none() {
+            return Step::Now(()); // another filter's id, or a reply to nothing that could be read
+        }
         exchange.own_fields.set(&self.header, &[id.as_bytes()]);
         Step::Now(())
     }
@@ -145,6 +152,22 @@ mod tests {
         let mut reply = Reply::new(http::StatusCode::OK, "");
         response(&chain, &mut exchange, &mut reply);
         assert_eq!(header(&reply, "x-trace"), exchange.request_id.as_str());
+    }
+
+    #[test]
+    fn a_clients_twin_of_that_header_goes() {
+        let mut exchange = exchange(&[("x_trace", "forged"), ("x-tracer", "kept")]);
+        request(&chain(kind(), "{header: X-Trace}"), &mut exchange);
+        assert_eq!(exchange.request.headers.len(), 1);
+        assert_eq!(exchange.request.header("x-tracer"), Some("kept"));
+    }
+
+    #[test]
+    fn writes_no_field_without_an_id() {
+        let mut exchange = exchange(&[]);
+        let mut reply = Reply::new(http::StatusCode::BAD_REQUEST, "");
+        response(&chain(kind(), "{}"), &mut exchange, &mut reply);
+        assert!(exchange.own_fields.is_empty());
     }
 
     #[test]

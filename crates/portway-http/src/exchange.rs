@@ -207,8 +207,8 @@ pub struct Notes {
     pub target: Option<Rc<str>>,
     /// Tries after the first.
     pub retries: u8,
-    /// From the first try's start to the last reply head, nanoseconds.
-    pub upstream_ns: u64,
+    /// From the first try's start to the last reply head, nanoseconds; `None` if nothing was tried.
+    pub upstream_ns: Option<u64>,
     /// Octets of the request's body that were read.
     pub bytes_in: u64,
     /// Octets of the reply's body that were written to the client.

@@ -54,6 +54,13 @@ impl Request {
         }
     }
 
+    /// Notes that what came has no method that could be read. It must not pass for a GET in the log.
+    #[cold]
+    pub fn set_unread(&mut self) {
+        // A token, and no method that anybody uses.
+        self.method = Method::from_bytes(b"-").unwrap_or_default();
+    }
+
     /// Forgets the last request but keeps its buffers.
     pub fn clear(&mut self) {
         self.method = Method::GET;

@@ -5,6 +5,7 @@
 
 mod action;
 mod filters;
+mod health;
 mod listeners;
 mod passthrough;
 mod replies;
@@ -12,6 +13,7 @@ mod rewrite;
 mod routes;
 mod tls;
 mod upstreams;
+mod warnings;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -91,6 +93,7 @@ fn plan(document: &Document, compiler: &Compiler<'_>, problems: &mut Diagnostics
     if document.sound && !problems.has_errors() {
         routes::warn_of_shadows(document, &table, problems);
         warn_of_no_routes(document, problems);
+        warnings::warn(document, &table, problems);
     }
     Some(Plan {
         process: ProcessPlan {

@@ -7,6 +7,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use portway_core::UpstreamId;
+use portway_filter::Chain;
 
 use crate::plan::{Action, ListenerPlan, Plan, RoutePlan, Serves};
 
@@ -32,6 +33,8 @@ pub struct Report {
     pub upstreams: Changes,
     /// Of routes.
     pub routes: Changes,
+    /// Keys of the file that changed and are none of the above.
+    pub settings: Vec<&'static str>,
 }
 
 /// Compares two plans.
@@ -51,7 +54,27 @@ pub fn diff(old: &Plan, new: &Plan) -> Report {
             |r| &r.name,
             |a, b| same_route((old, a), (new, b)),
         ),
+        settings: settings(old, new),
     }
+}
+
+fn settings(old: &Plan, new: &Plan) -> Vec<&'static str> {
+    let (a, b) = (&old.admin, &new.admin);
+    let filters = marks(&old.no_route) == marks(&new.no_route)
+        && old.log == new.log
+        && old.metrics == new.metrics;
+    let same = [
+        ("server", old.process == new.process),
+        ("admin", a.bind == b.bind && a.token == b.token),
+        ("global_filters", filters),
+    ];
+    let changed = same.iter().filter(|(_, same)| !same);
+    changed.map(|(key, _)| *key).collect()
+}
+
+/// What tells the filters of a chain from others.
+fn marks(chain: &Chain) -> Vec<u64> {
+    chain.entries().iter().map(|e| e.fingerprint).collect()
 }
 
 fn changes<T>(
@@ -98,10 +121,6 @@ fn same_listener((old, a): Of<'_, ListenerPlan>, (new, b): Of<'_, ListenerPlan>)
 /// Whether a route takes the same exchanges and does the same with them. An upstream's own change is
 /// reported as such.
 fn same_route((old, a): Of<'_, RoutePlan>, (new, b): Of<'_, RoutePlan>) -> bool {
-    let marks = |r: &RoutePlan| -> Vec<u64> {
-        let entries = r.filters.entries().iter();
-        entries.map(|e| e.fingerprint).collect()
-    };
     let rewritten = |r: &RoutePlan| {
         let path = r.rewrite.path.as_ref();
         path.map(|(pattern, with)| (pattern.as_str().to_owned(), with.clone()))
@@ -113,7 +132,7 @@ fn same_route((old, a): Of<'_, RoutePlan>, (new, b): Of<'_, RoutePlan>) -> bool 
     a.conditions == b.conditions
         && a.prefix == b.prefix
         && same_action((old, &a.action), (new, &b.action))
-        && marks(a) == marks(b)
+        && marks(&a.filters) == marks(&b.filters)
         && a.retry == b.retry
         && a.breaker == b.breaker
         && a.timeouts == b.timeouts
@@ -155,9 +174,8 @@ impl Report {
     /// Whether nothing changed.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        [&self.listeners, &self.upstreams, &self.routes]
-            .iter()
-            .all(|c| c.is_empty())
+        let things = [&self.listeners, &self.upstreams, &self.routes];
+        things.iter().all(|c| c.is_empty()) && self.settings.is_empty()
     }
 }
 
@@ -170,18 +188,21 @@ impl Changes {
 }
 
 impl fmt::Display for Report {
-    /// `routes: 1 added, 2 changed; upstreams: 1 removed`, or `nothing changed`.
+    /// `routes: 1 added, 2 changed; upstreams: 1 removed; global_filters changed`, or `nothing changed`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let kinds = [
             ("listeners", &self.listeners),
             ("upstreams", &self.upstreams),
             ("routes", &self.routes),
         ];
-        let parts: Vec<String> = kinds
+        let mut parts: Vec<String> = kinds
             .iter()
             .filter(|(_, changes)| !changes.is_empty())
             .map(|(kind, changes)| format!("{kind}: {}", changes.in_words()))
             .collect();
+        if !self.settings.is_empty() {
+            parts.push(format!("{} changed", self.settings.join(", ")));
+        }
         if parts.is_empty() {
             f.write_str("nothing changed")
         } else {

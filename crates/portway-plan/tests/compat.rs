@@ -82,12 +82,40 @@ fn a_changed_file_says_what_it_changes() {
 }
 
 #[test]
+fn what_is_neither_listener_nor_upstream_nor_route_is_told_too() {
+    let text = |server: &str, filters: &str| {
+        plan(&format!(
+            "server: {{port: 8080{server}}}\nglobal_filters: [{filters}]\n\
+             routes: [{{name: a, prefix: /, respond: {{}}, filters: [{{logging: off}}, {{cors: off}}]}}]\n"
+        ))
+    };
+    let before = text("", "logging: {sample: 50%}, cors: {}");
+    assert!(diff(&before, &text("", "logging: {sample: 50%}, cors: {}")).is_empty());
+    let workers = diff(
+        &before,
+        &text(", workers: 2", "logging: {sample: 50%}, cors: {}"),
+    );
+    assert_eq!(workers.to_string(), "server changed");
+    for filters in [
+        "logging: {sample: 51%}, cors: {}",
+        "logging: {sample: 50%}, cors: {max_age: 1m}",
+    ] {
+        let report = diff(&before, &text("", filters));
+        assert_eq!(report.to_string(), "global_filters changed", "{filters}");
+    }
+}
+
+#[test]
 fn a_route_that_takes_others_is_changed_and_one_whose_upstream_moved_is_not() {
     let text = |hosts: &str, first: &str| {
+        let last = match first {
+            "" => "",
+            _ => "- {name: c, path: /c, upstream: new}\n",
+        };
         format!(
             "upstreams:\n{first}- {{name: u, targets: [{{addr: \"h:1\"}}]}}\n\
              routes:\n- {{name: a, hosts: [{hosts}], path: /a, upstream: u, mirror: {{upstream: u}}}}\n\
-             - {{name: b, path: /b, split: [{{upstream: u}}]}}\n"
+             - {{name: b, path: /b, split: [{{upstream: u}}]}}\n{last}"
         )
     };
     let before = plan(&text("x.example", ""));

@@ -6,11 +6,10 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use http::Method;
-use portway_core::{Code, ListenerId, ProxyError};
+use portway_core::ListenerId;
+use portway_http::Exchange;
 use portway_http::hygiene::forwarded::client_ip;
 use portway_http::hygiene::intake::Peer;
-use portway_http::{BodyLength, Exchange};
 use portway_plan::ListenerPlan;
 use portway_tls::Session;
 
@@ -59,21 +58,5 @@ pub(crate) fn accept_head(exchange: &mut Exchange, listener: &ListenerPlan) {
     if exchange.client.trusted {
         let peer = exchange.client.peer.ip();
         exchange.client.ip = client_ip(&exchange.request.headers, peer, &listener.trusted);
-    }
-}
-
-/// A request that says itself that it is too large.
-pub(crate) fn too_large(exchange: &Exchange, declared: BodyLength) -> Option<ProxyError> {
-    let max = exchange.body_bytes_max;
-    match declared {
-        BodyLength::Exact(length)
-            if max != 0 && length > max && exchange.request.method != Method::HEAD =>
-        {
-            Some(ProxyError::new(
-                Code::PayloadTooLarge,
-                format!("the body has {length} octets, the limit is {max}"),
-            ))
-        }
-        _ => None,
     }
 }

@@ -82,7 +82,9 @@ fn count(
         .upstream_counters
         .find(id.index(), || worker.shard.upstream(name))
     {
-        upstream.observe(notes.upstream_ns);
+        if let Some(ns) = notes.upstream_ns {
+            upstream.observe(ns);
+        }
         if notes.retries > 0 {
             upstream.retried(u64::from(notes.retries));
         }
@@ -114,7 +116,7 @@ fn log(
         protocol: exchange.protocol.as_str(),
         status,
         duration_ns,
-        upstream_ns: notes.upstream.map(|_| notes.upstream_ns),
+        upstream_ns: notes.upstream_ns,
         client_ip: Some(exchange.client.ip),
         route: exchange.route.map(|r| &*shared.plan.routes[r.index()].name),
         upstream: notes

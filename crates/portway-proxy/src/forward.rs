@@ -94,6 +94,11 @@ fn is_failure(code: Code) -> bool {
     )
 }
 
+/// Whether nothing of the exchange has gone anywhere.
+fn is_untried(code: Code) -> bool {
+    matches!(code, Code::NoHealthyTarget | Code::UpstreamOverloaded)
+}
+
 /// A picked target, which has one exchange more under way while this is held.
 struct Loaded(Picked);
 
@@ -165,11 +170,17 @@ impl<'s> Forwarding<'s> {
                 })?)
             }
         };
-        rewrite(&self.plan.rewrite, exchange);
+        let listener = exchange.client.listener.index();
+        let rules = self.snapshot.shared.plan.listeners[listener].head.path;
+        rewrite(&self.plan.rewrite, rules, exchange)
+            .map_err(|refused| Box::new(exchange.problem(refused)))?;
         exchange.body.limit(exchange.body_bytes_max);
         let tried = self.try_targets(exchange).await;
         let now = exchange.seen_at;
-        exchange.notes.upstream_ns = now.since(self.started).as_nanos() as u64;
+        let is_first = exchange.notes.retries == 0;
+        if !matches!(&tried, Err(error) if is_first && is_untried(error.kind)) {
+            exchange.notes.upstream_ns = Some(now.since(self.started).as_nanos() as u64);
+        }
         match tried {
             Ok((mut reply, loaded)) => {
                 self.stick(exchange, &mut reply, loaded.0.target());
@@ -220,7 +231,9 @@ impl<'s> Forwarding<'s> {
         breaker.admit(now).map(Some).map_err(|wait| {
             let detail = format!("the breaker of {} is open", self.upstream.shared.spec.name);
             let reply = exchange.problem(ProxyError::new(Code::CircuitOpen, detail));
-            Box::new(reply.with_header(RETRY_AFTER, HeaderValue::from(wait.as_secs().max(1))))
+            // Rounded up: who comes a moment too early is refused again.
+            let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+            Box::new(reply.with_header(RETRY_AFTER, HeaderValue::from(seconds.max(1))))
         })
     }
 
@@ -241,7 +254,7 @@ impl<'s> Forwarding<'s> {
             replay: Vec::new(),
             rest: std::mem::take(&mut exchange.body),
         };
-        let mut tried: Vec<u32> = Vec::new();
+        let mut tried: Vec<u64> = Vec::new();
         loop {
             let loaded = self.pick(hash, sticky, &tried)?;
             exchange.notes.target = Some(Rc::clone(loaded.0.label()));
@@ -258,7 +271,7 @@ impl<'s> Forwarding<'s> {
             let (policy, again) = match (again, attempted.unsent) {
                 (Some((policy, _)), Some(again)) => (policy, again),
                 (_, sent) => {
-                    if let (Some(mirror), Some(sent)) = (mirror, sent) {
+                    if let Some(mirror) = mirror {
                         mirror::send(self.worker, self.snapshot, mirror, exchange, sent);
                     }
                     return attempted.outcome.map(|reply| (reply, loaded));
@@ -269,7 +282,7 @@ impl<'s> Forwarding<'s> {
                 let target = loaded.0.target();
                 self.upstream.shared.observe(target, ok, exchange.seen_at);
             }
-            tried.push(loaded.0.index);
+            tried.push(loaded.0.target().key);
             if let Ok(mut reply) = attempted.outcome {
                 reply.body.discard_arrived(limits::RETRIED_REPLY_BYTES_MAX);
             }
@@ -304,7 +317,7 @@ impl<'s> Forwarding<'s> {
         &self,
         hash: Option<u64>,
         sticky: Option<u64>,
-        tried: &[u32],
+        tried: &[u64],
     ) -> Result<Loaded, ProxyError> {
         let picked = self
             .upstream

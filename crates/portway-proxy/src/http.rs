@@ -9,7 +9,7 @@ use http::header::{ALLOW, HeaderValue, ORIGIN};
 use http::{HeaderMap, HeaderName, Method, StatusCode};
 use portway_core::{Code, ListenerId, RouteId};
 use portway_filter::{Chain, Flow};
-use portway_http::{Body, Exchange, Reply, request::Form};
+use portway_http::{Body, BodyLength, Exchange, Reply, request::Form};
 use portway_net::Timer;
 use portway_plan::Action;
 use portway_route::{Found, Lookup, Params};
@@ -50,6 +50,10 @@ pub async fn handle<'s>(
     }
     let mut handled = match filters.on_request(exchange).await {
         Flow::Stop(reply) => Handled::from(*reply),
+        Flow::Continue if is_too_large(exchange) => {
+            let detail = format!("the limit is {} octets", exchange.body_bytes_max);
+            exchange.refuse(Code::PayloadTooLarge, &detail).into()
+        }
         Flow::Continue => match found {
             Ok(route) => act(worker, snapshot, timer, exchange, route).await,
             Err(missing) => missing.reply(worker, exchange).await.into(),
@@ -91,6 +95,12 @@ fn to_https(
         return None;
     }
     Some(local::redirect_https(port, exchange))
+}
+
+/// Whether the request says itself that its body is over the limit.
+fn is_too_large(exchange: &Exchange) -> bool {
+    let max = exchange.body_bytes_max;
+    max != 0 && matches!(exchange.body.length(), BodyLength::Exact(length) if length > max)
 }
 
 /// Why no route took the exchange.

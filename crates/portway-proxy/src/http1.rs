@@ -214,10 +214,7 @@ impl Session {
         };
         let _active = worker.shard.request_started();
         self.accept_head(exchange, listener, &head);
-        let handled = match arrival::too_large(exchange, declared(&head)) {
-            Some(error) => exchange.problem(error).into(),
-            None => handle(worker, snapshot, &self.timer, exchange).await,
-        };
+        let handled = handle(worker, snapshot, &self.timer, exchange).await;
         self.answer(snapshot, listener, exchange, handled, head.persistent)
             .await
     }
@@ -238,6 +235,7 @@ impl Session {
                 return Poll::Ready(head);
             }
             self.timer.poll(cx, deadline).map(|()| {
+                request.set_unread();
                 Err(ProxyError::new(
                     Code::RequestTimeout,
                     "the request head did not arrive in time",
@@ -249,10 +247,7 @@ impl Session {
 
     fn accept_head(&self, exchange: &mut Exchange, listener: &ListenerPlan, head: &RequestHead) {
         self.status.set(Code::ClientGone.status());
-        exchange.protocol = match exchange.request.version {
-            Version::HTTP_10 => Protocol::Http10,
-            _ => Protocol::Http11,
-        };
+        exchange.protocol = protocol(exchange.request.version);
         arrival::accept_head(exchange, listener);
         self.conn.remember_told(exchange);
         exchange.downstream = Downstream::H1(self.conn.clone());
@@ -271,6 +266,8 @@ impl Session {
         error: ProxyError,
     ) -> Next {
         self.conn.set_unusable();
+        exchange.protocol = protocol(exchange.request.version);
+        snapshot.shared.no_route.identify(exchange).await;
         let silent = error.kind == Code::ClientGone;
         let mut reply = exchange.problem(error);
         if silent {
@@ -462,9 +459,9 @@ enum Rest {
     Endless,
 }
 
-fn declared(head: &RequestHead) -> BodyLength {
-    match head.framing {
-        Framing::Length(length) => BodyLength::Exact(length),
-        Framing::None | Framing::Chunked | Framing::Close => BodyLength::Unknown,
+fn protocol(version: Version) -> Protocol {
+    match version {
+        Version::HTTP_10 => Protocol::Http10,
+        _ => Protocol::Http11,
     }
 }

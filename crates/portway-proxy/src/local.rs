@@ -34,7 +34,7 @@ fn without_body_for_head(exchange: &Exchange, mut reply: Reply) -> Reply {
 ///
 /// A parameter (`/users/{id}`) stands for one segment, so it is segments that are counted. `None` if
 /// the path is shorter than the prefix, or differs from it where it is plain.
-fn behind<'p>(prefix: &str, path: &'p str) -> Option<&'p str> {
+pub fn behind<'p>(prefix: &str, path: &'p str) -> Option<&'p str> {
     let prefix = prefix.trim_end_matches('/');
     if !prefix.contains('{') {
         let rest = path.strip_prefix(prefix)?;

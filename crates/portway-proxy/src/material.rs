@@ -1,13 +1,16 @@
-//! What a plan names and files hold: certificates, keys, CAs, revocation lists.
+//! What a plan names and files hold: certificates, keys, CAs, revocation lists; and whether its logs have
+//! a folder to be in.
 //!
 //! Must hold: read whole and checked before anything changes; what did not change is the same object
 //! as before, so that its sessions go on. Blocks: to be called from where that is allowed.
 
-use std::path::PathBuf;
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use portway_core::{Clock, Diagnostic, Diagnostics};
 use portway_plan::Plan;
+use portway_telemetry::access_log::LogOutput;
 use portway_tls::{Acceptor, Connector};
 
 use crate::snapshot::Snapshot;
@@ -58,12 +61,42 @@ pub(crate) fn load(
         connectors: connectors.collect(),
         acceptors,
     };
+    check_logs(plan, &mut problems);
     let failed = problems.has_errors();
     let problems = problems.sorted();
     if failed {
         Err(problems)
     } else {
         Ok((material, problems))
+    }
+}
+
+/// Notes files for logs that cannot be made. Nothing is made here: it may be a check only.
+fn check_logs(plan: &Plan, problems: &mut Diagnostics) {
+    let mut seen = HashSet::new();
+    let of_routes = plan.routes.iter().filter_map(|route| route.log.as_ref());
+    for output in plan.log.iter().chain(of_routes).map(|log| &log.output) {
+        let LogOutput::File(path) = &**output else {
+            continue;
+        };
+        if !seen.insert(path) {
+            continue;
+        }
+        let folder = match path.parent() {
+            Some(folder) if !folder.as_os_str().is_empty() => folder,
+            _ => Path::new("."),
+        };
+        if path.is_dir() {
+            let what = format!("the access log `{}` is a folder", path.display());
+            problems.error(output.span(), what, "name a file in it");
+        } else if !folder.is_dir() {
+            let what = format!(
+                "the access log `{}` cannot be made: there is no folder `{}`",
+                path.display(),
+                folder.display()
+            );
+            problems.error(output.span(), what, "create the folder, or use another one");
+        }
     }
 }
 

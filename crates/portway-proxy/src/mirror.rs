@@ -21,19 +21,19 @@ pub fn wanted<'p>(worker: &Worker, plan: &'p RoutePlan) -> Option<&'p Mirror> {
     (worker.random.borrow_mut().f64() < mirror.share).then_some(mirror)
 }
 
-/// Sends the copy.
+/// Sends the copy, if what was `sent` of the body is still there as a whole.
 pub fn send(
     worker: &Rc<Worker>,
     snapshot: &Rc<WorkerSnapshot>,
     mirror: &Mirror,
     exchange: &Exchange,
-    sent: Unsent,
+    sent: Option<Unsent>,
 ) {
-    let whole = matches!(&sent.rest, body if body.is_empty());
-    if !whole || worker.mirrors.get() >= limits::MIRRORS_IN_FLIGHT_MAX {
+    let whole = sent.filter(|sent| sent.rest.is_empty());
+    let (Some(sent), Some(in_flight)) = (whole, InFlight::begin(worker)) else {
         worker.shard.mirror_dropped();
         return;
-    }
+    };
     let mut copy = Exchange::blank();
     copy.request = exchange.request.clone();
     copy.client = exchange.client.clone();
@@ -44,8 +44,8 @@ pub fn send(
     copy.request_id_header = exchange.request_id_header.clone();
     copy.downstream = Downstream::Detached;
     let (worker, snapshot, id) = (Rc::clone(worker), Rc::clone(snapshot), mirror.upstream);
-    worker.mirrors.set(worker.mirrors.get() + 1);
     tokio::task::spawn_local(async move {
+        let _in_flight = in_flight;
         let upstream = snapshot.upstream(&worker, id);
         let now = worker.wheel.clock().now();
         let unsent = Unsent {
@@ -69,6 +69,25 @@ pub fn send(
                 let _ = portway_net::with_deadline(&timer, attempt.deadline, reading).await;
             }
         }
-        worker.mirrors.set(worker.mirrors.get() - 1);
     });
+}
+
+/// One of a worker's mirrored requests, counted while it is held.
+struct InFlight(Rc<Worker>);
+
+impl InFlight {
+    /// `None` if there are too many.
+    fn begin(worker: &Rc<Worker>) -> Option<InFlight> {
+        let count = worker.mirrors.get();
+        (count < limits::MIRRORS_IN_FLIGHT_MAX).then(|| {
+            worker.mirrors.set(count + 1);
+            InFlight(Rc::clone(worker))
+        })
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.mirrors.set(self.0.mirrors.get() - 1);
+    }
 }

@@ -1,49 +1,64 @@
 //! What the target is asked instead of what the client asked, and what a request is placed by.
 //!
 //! Must hold: the client's canonical path stays as it is, for the log and for policy; a rewritten path
-//! is canonical again. A value nobody sent places nothing.
+//! is canonical again, by the rules of the listener, or the request is refused. A value nobody sent places
+//! nothing.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use portway_balance::{PolicyKind, hash};
+use portway_core::{Code, ProxyError};
 use portway_http::Exchange;
 use portway_http::hygiene::path::{PathRules, canonicalize};
 use portway_plan::Rewrite;
 use portway_upstream::spec::HashOn;
 
-/// Sets the path and Host for the target.
-pub fn rewrite(rewrite: &Rewrite, exchange: &mut Exchange) {
+use crate::local::behind;
+
+/// Sets the path and Host for the target. `rules` are those by which the client's path became canonical.
+///
+/// # Errors
+///
+/// [`Code::AmbiguousPath`] if what a group put together has no canonical form: the client chose it, and
+/// must not get what a target has under the path as it was.
+pub fn rewrite(
+    rewrite: &Rewrite,
+    rules: PathRules,
+    exchange: &mut Exchange,
+) -> Result<(), ProxyError> {
     if let Some(host) = &rewrite.host {
         exchange.target_host = Some(Arc::clone(host));
     }
-    if let Some(prefix) = &rewrite.strip_prefix {
-        let rest = exchange
-            .request
-            .path
-            .strip_prefix(prefix.trim_end_matches('/'));
-        let rest = rest.unwrap_or(&exchange.request.path);
+    if let Some(prefix) = &rewrite.strip_prefix
+        && let Some(rest) = behind(prefix, &exchange.request.path)
+    {
         exchange.target_path.clear();
-        if !rest.starts_with('/') {
+        if rest.is_empty() {
             exchange.target_path.push('/');
         }
         exchange.target_path.push_str(rest);
     }
     if let Some((pattern, replacement)) = &rewrite.path {
-        let from = if exchange.target_path.is_empty() {
-            &exchange.request.path
-        } else {
-            &exchange.target_path
+        let from = match exchange.target_path.as_str() {
+            "" => &exchange.request.path,
+            stripped => stripped,
         };
-        let replaced = pattern.replace(from, replacement.as_str()).into_owned();
-        let mut path = String::new();
-        // What a group put together may not be canonical any more; what cannot be is left alone.
-        if replaced.starts_with('/')
-            && canonicalize(replaced.as_bytes(), PathRules::default(), &mut path).is_ok()
-        {
-            exchange.target_path = path;
+        if let Cow::Owned(mut replaced) = pattern.replace(from, replacement.as_str()) {
+            if !replaced.starts_with('/') {
+                replaced.insert(0, '/'); // a group that is empty, or begins behind the slash
+            }
+            canonicalize(replaced.as_bytes(), rules, &mut exchange.target_path).map_err(|why| {
+                let detail = format!(
+                    "what the route makes of the path is no path: {}",
+                    why.detail
+                );
+                ProxyError::new(Code::AmbiguousPath, detail)
+            })?;
         }
     }
+    Ok(())
 }
 
 /// What a hashing policy places this request by; the others need nothing.

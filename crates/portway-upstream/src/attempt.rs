@@ -86,18 +86,18 @@ impl Attempt<'_> {
         &self,
         cx: &mut Context<'_>,
         exchange: &Exchange,
-        waiting: Waiting,
+        waiting: WaitsFor,
         deadlines: &mut Deadlines,
     ) -> Poll<ProxyError> {
-        if waiting == Waiting::ForReply && exchange.downstream.poll_gone(cx).is_ready() {
+        if waiting == WaitsFor::Reply && exchange.downstream.poll_gone(cx).is_ready() {
             return Poll::Ready(ProxyError::new(
                 Code::ClientGone,
                 "the client did not wait for the reply",
             ));
         }
         let gone_at = match waiting {
-            Waiting::ForReply => exchange.downstream.gone_at(self.timer.wheel().now()),
-            Waiting::ForClient | Waiting::ForTarget(_) => Mono::NEVER,
+            WaitsFor::Reply => exchange.downstream.gone_at(self.timer.wheel().now()),
+            WaitsFor::Client | WaitsFor::Target(_) => Mono::NEVER,
         };
         let client = self.watch(waiting, deadlines);
         let deadline = self.deadline.min(deadlines.target).min(client);
@@ -114,30 +114,30 @@ impl Attempt<'_> {
             }
             let label = &self.picked.target().label;
             let what = match waiting {
-                Waiting::ForTarget(_) => "did not read the request in time",
-                Waiting::ForClient | Waiting::ForReply => "sent no reply in time",
+                WaitsFor::Target(_) => "did not read the request in time",
+                WaitsFor::Client | WaitsFor::Reply => "sent no reply in time",
             };
             ProxyError::new(Code::UpstreamTimeout, format!("{label} {what}"))
         })
     }
 
     /// Keeps the deadlines up with whom the request waits for; gives the one that the client has now.
-    fn watch(&self, waiting: Waiting, deadlines: &mut Deadlines) -> Mono {
+    fn watch(&self, waiting: WaitsFor, deadlines: &mut Deadlines) -> Mono {
         let now = self.timer.wheel().now();
         if let Some(stuck) = deadlines.stuck
-            && waiting != Waiting::ForTarget(stuck.octets)
+            && waiting != WaitsFor::Target(stuck.octets)
         {
             // What the target took its time for is not the client's delay.
             deadlines.client = deadlines.client + now.since(stuck.since);
             deadlines.stuck = None;
         }
         match waiting {
-            Waiting::ForReply => Mono::NEVER,
-            Waiting::ForClient => {
+            WaitsFor::Reply => Mono::NEVER,
+            WaitsFor::Client => {
                 deadlines.target = Mono::NEVER;
                 deadlines.client
             }
-            Waiting::ForTarget(octets) => {
+            WaitsFor::Target(octets) => {
                 if deadlines.stuck.is_none() {
                     deadlines.stuck = Some(Stuck { octets, since: now });
                     deadlines.target = self.target_deadline();
@@ -150,13 +150,13 @@ impl Attempt<'_> {
 
 /// Whom a try waits for.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Waiting {
+enum WaitsFor {
     /// The client, to send more of its request.
-    ForClient,
+    Client,
     /// The target, to read more of the request than the octets it has taken.
-    ForTarget(u64),
+    Target(u64),
     /// The target, to reply to what it has.
-    ForReply,
+    Reply,
 }
 
 /// Who must have done something by when.

@@ -55,7 +55,15 @@ pub fn spawn(
         // Addresses need no waiting: they are there before anybody picks.
         let _inside = runtime.enter();
         let mut cx = Context::from_waker(Waker::noop());
-        if let Poll::Ready(Ok(set)) = source.next().as_mut().poll(&mut cx) {
+        let first = match source.next().as_mut().poll(&mut cx) {
+            Poll::Ready(Ok(set)) => Some(set),
+            // Names are looked up; who has no targets at all makes do with the addresses until then.
+            _ if upstream.targets().targets.is_empty() => {
+                Some(upstream.spec.source.known_targets())
+            }
+            _ => None,
+        };
+        if let Some(set) = first.filter(|set| !set.targets.is_empty()) {
             apply(&upstream, &guard.strip(&upstream.spec.name, &set), &clock);
         }
     }

@@ -66,8 +66,14 @@ async fn open_tcp(attempt: &Attempt<'_>, deadline: Mono) -> Result<TcpStream, Pr
         }
         Err(_) => return Err(no_connection_in_time(attempt)),
     };
-    // Without it small writes wait for acknowledgements; failing to set it costs only time.
-    let _ = stream.set_nodelay(true);
+    // On one host, TCP's simultaneous open (RFC 9293, section 3.5) connects a socket to itself when the
+    // port that nobody listens on happens to be the one it was given.
+    if stream.local_addr().is_ok_and(|own| own == target.addr) {
+        let detail = format!("{} of upstream {}: refused", target.label, spec.name);
+        return Err(ProxyError::new(Code::ConnectFailure, detail));
+    }
+    // Untuned it is slower, and notices later that its peer has died; it works all the same.
+    let _ = portway_net::listen::tune(&stream);
     Ok(stream)
 }
 

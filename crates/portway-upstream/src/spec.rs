@@ -140,7 +140,7 @@ pub struct OutlierSpec {
     pub consecutive_failures: u32,
     /// How long; doubled with each ejection in a row, up to ten times.
     pub eject_for: Duration,
-    /// At most this share (0.0 to 1.0) of the targets is ejected, but always at least one may be.
+    /// At most this share (0.0 to 1.0) of the targets is ejected, but one may always be, unless it is 0.
     pub ejected_max: f64,
     /// A success rate (0.0 to 1.0) below this ejects, once enough exchanges were seen.
     pub success_rate_below: Option<f64>,

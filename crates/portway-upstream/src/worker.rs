@@ -156,13 +156,13 @@ impl WorkerUpstream {
     }
 
     /// The target for a try. `hash` is what hashing policies place by; `sticky` the key of the target
-    /// that the client wants back to; `tried` are places that this exchange has tried.
+    /// that the client wants back to; `tried` are the keys of targets that this exchange has tried.
     #[must_use]
     pub fn pick(
         &self,
         hash: Option<u64>,
         sticky: Option<u64>,
-        tried: &[u32],
+        tried: &[u64],
         now: Mono,
     ) -> Option<Picked> {
         let mut view = self.view.borrow_mut();
@@ -173,6 +173,9 @@ impl WorkerUpstream {
             self.weigh(&mut view, now);
         }
         let view = &mut *view;
+        // By key, since the set may be another one by now. Empty, and so without an allocation, at first.
+        let place = |key: &u64| view.set.targets.iter().position(|t| t.key == *key);
+        let tried: Vec<u32> = tried.iter().filter_map(place).map(|i| i as u32).collect();
         let stuck = sticky
             .and_then(|key| view.set.targets.iter().position(|t| t.key == key))
             .filter(|i| view.usable.contains(&(*i as u32)) && !tried.contains(&(*i as u32)));
@@ -180,7 +183,7 @@ impl WorkerUpstream {
             usable: &view.usable,
             weights: &view.weights,
             loads: &view.loads,
-            tried,
+            tried: &tried,
             now,
         };
         let index = stuck.or_else(|| view.balancer.pick(&seen, hash))?;

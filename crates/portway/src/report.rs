@@ -26,10 +26,14 @@ pub fn count(diagnostics: &[Diagnostic]) -> (usize, usize) {
 
 /// `1 error, 2 warnings`.
 pub fn in_words((errors, warnings): (usize, usize)) -> String {
-    let plural = |n: usize, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
     format!(
         "{}, {}",
-        plural(errors, "error"),
-        plural(warnings, "warning")
+        counted(errors, "error"),
+        counted(warnings, "warning")
     )
+}
+
+/// `1 route`, `2 routes`.
+pub fn counted(count: usize, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }

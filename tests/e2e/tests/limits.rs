@@ -1,8 +1,9 @@
 //! What is too large, too long or too many.
 
 use portway_testkit::raw::{get, post};
-use portway_testkit::{Origin, RawClient, replies};
+use portway_testkit::{Origin, RawClient, eventually, replies};
 
+use crate::resilience::metric;
 use crate::support::{Setup, code, expect_alive, expect_refused, get_with, with_body};
 
 #[test]
@@ -20,6 +21,32 @@ fn a_declared_body_over_the_limit_is_a_413_before_it_is_read() {
     assert_eq!(origin.connection_count(), 0);
     let largest = post("/", &"x".repeat(1024));
     RawClient::ask(gateway.addr(), largest).expect_status(200);
+}
+
+/// Refused as all are: behind the route's filters, so that a browser may see why.
+#[test]
+fn a_declared_body_over_the_limit_passes_the_filters_of_its_route() {
+    let origin = Origin::start(replies::text("x"));
+    let gateway = Setup::to(&origin)
+        .listener("http: { max_request_body: 1KiB }")
+        .global("request_id: {}")
+        .global("security_headers: {}")
+        .global("cors: { allow_origins: [\"https://a.example\"] }")
+        .start();
+    let fields = ["Origin: https://a.example", "Content-Length: 1025"];
+    for method in ["POST", "PUT"] {
+        let reply = RawClient::ask(gateway.addr(), with_body(method, "/", &fields, ""));
+        assert_eq!(code(&reply), "payload_too_large");
+        let id = reply.field("x-request-id").expect("an id").to_owned();
+        assert!(reply.text().contains(&id), "{}", reply.text());
+        assert_eq!(reply.field("x-content-type-options"), Some("nosniff"));
+        let allowed = reply.field("access-control-allow-origin");
+        assert_eq!(allowed, Some("https://a.example"));
+    }
+    eventually("it is counted for its route", || {
+        let line = "portway_request_errors_total{route=\"all\",code=\"payload_too_large\"}";
+        metric(&gateway, line) == 2.0
+    });
 }
 
 #[test]

@@ -30,7 +30,7 @@ config! {
         /// Checks that look whether each target works.
         pub health_check: Option<HealthCheck>,
         /// Leaves out targets whose replies fail.
-        pub outlier_detection: Option<OutlierDetection>,
+        pub outlier_detection: Option<Spanned<OutlierDetection>>,
         /// Refuses quickly while the upstream as a whole fails. Shared by all its routes.
         pub circuit_breaker: Option<CircuitBreaker>,
         /// How long things may take.
@@ -273,7 +273,7 @@ config! {
         pub consecutive_5xx: u32 = 5,
         /// For how long; longer each time it happens again.
         pub eject_for: Spanned<Duration> = Duration::from_secs(30),
-        /// At most this share of the targets is left out.
+        /// At most this share of the targets is left out; of a few it may be one, unless this is 0%.
         pub max_ejected: Percent = Percent::new(50.0),
         /// Also leave out a target that answers less than this share well.
         pub success_rate_below: Option<Percent>,

@@ -82,3 +82,32 @@ fn hides_secrets_wherever_the_schema_has_them() {
     assert_eq!(keys[0]["key"], "***");
     assert!(!shown.to_string().contains("hunter"), "{shown}");
 }
+
+/// What a filter sets as a header has no type that says it is a secret; its name does.
+#[test]
+fn hides_what_goes_by_the_name_of_a_credential() {
+    let filters = [FilterSchema {
+        name: "headers",
+        summary: "Headers.",
+        schema: serde_json::json!({ "properties": { "set": { "additionalProperties": {} } } }),
+    }];
+    let text = "global_filters: [{headers: {set: {Authorization: Basic hunter2, X-Api-Key: [hunter3], \
+                x_auth_token: hunter4, X-Tenant: acme, Cookie: , X-Keyboard: qwerty}}}]\n\
+                routes: [{name: a, respond: {headers: {Set-Cookie: s=hunter5, Server: me}}}]\n";
+    let source = Source {
+        file: "t".into(),
+        text: text.into(),
+    };
+    let shown = redacted(&source, &schema(&filters));
+    let set = &shown["global_filters"][0]["headers"]["set"];
+    for name in ["Authorization", "X-Api-Key", "x_auth_token"] {
+        assert_eq!(set[name], "***", "{name}");
+    }
+    assert_eq!(
+        (&set["X-Tenant"], &set["X-Keyboard"]),
+        (&"acme".into(), &"qwerty".into())
+    );
+    assert!(set["Cookie"].is_null());
+    assert_eq!(shown["routes"][0]["respond"]["headers"]["Server"], "me");
+    assert!(!shown.to_string().contains("hunter"), "{shown}");
+}

@@ -73,6 +73,26 @@ async fn one_address_twice_is_one_target_of_both_weights() {
 }
 
 #[test]
+fn addresses_in_a_list_are_known_at_once_and_names_are_not() {
+    let named = vec![target("127.0.0.1", 80, 3), target("a.example", 80, 1)];
+    let known = crate::SourceSpec::Static(named).known_targets();
+    let found: Vec<_> = known.targets.iter().map(|t| t.addr.to_string()).collect();
+    assert_eq!(found, ["127.0.0.1:80"]);
+}
+
+/// Each is asked as soon as the first is: the second here would never be ready if it had to wait.
+#[tokio::test]
+async fn futures_go_on_side_by_side_and_answer_in_order() {
+    let (tell, told) = tokio::sync::oneshot::channel();
+    let first: BoxFuture<'_, _> = Box::pin(async { told.await.expect("is told") });
+    let second: BoxFuture<'_, _> = Box::pin(async {
+        tell.send(1).expect("is heard");
+        2
+    });
+    assert_eq!(all(vec![first, second]).await, [1, 2]);
+}
+
+#[test]
 fn a_set_is_offered_once() {
     let mut sets = Sets::default();
     assert_eq!(sets.offer(Vec::new()).map(|s| s.generation), Some(1));

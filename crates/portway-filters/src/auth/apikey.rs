@@ -15,7 +15,7 @@ use portway_filter::{Built, Compile, Filter, Flow, Hooks, Step};
 use portway_http::{Exchange, Request};
 
 use super::{AuthConfig, Excluded};
-use crate::names::header_name;
+use crate::names::{header_name, remove_twins};
 
 /// Makes the filter; `None` after a problem was noted.
 pub fn compile(
@@ -137,6 +137,7 @@ impl ApiKey {
             let (_, values) = fields.remove_entry_mult();
             keys.extend(values.map(|v| v.as_bytes().to_vec()));
         }
+        remove_twins(&mut request.headers, &self.header);
         if let Some(name) = &self.query
             && let Some(query) = &mut request.query
         {

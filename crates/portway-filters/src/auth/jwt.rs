@@ -17,7 +17,7 @@ use portway_http::Exchange;
 use super::cache::Cache;
 use super::token::{CLOCK_SKEW_MAX, Reason, Rules, Verifier};
 use super::{Algorithm, AuthConfig, Excluded};
-use crate::names::{header_name, is_hop_by_hop};
+use crate::names::{header_name, is_hop_by_hop, remove_twins};
 
 /// Makes the filter; `None` after a problem was noted.
 pub fn compile(
@@ -169,7 +169,8 @@ impl Filter for Jwt {
     fn on_request<'a>(&'a self, exchange: &'a mut Exchange) -> Step<'a> {
         let headers = &mut exchange.request.headers;
         for (_, name) in &self.verifier.rules().claims_to_headers {
-            remove_all_spellings(headers, name);
+            headers.remove(name);
+            remove_twins(headers, name);
         }
         if self.excluded.matches(&exchange.request.path) {
             return Step::Now(Flow::Continue);
@@ -195,17 +196,4 @@ fn bearer(headers: &HeaderMap) -> Result<&str, Reason> {
         return Err(Reason::Missing);
     }
     Ok(token.trim())
-}
-
-/// Removes a field and its twins: CGI-like targets read `X_User_Id` as `X-User-Id`.
-fn remove_all_spellings(headers: &mut HeaderMap, name: &HeaderName) {
-    headers.remove(name);
-    let same = |a: u8, b: u8| a == b || (matches!(a, b'-' | b'_') && matches!(b, b'-' | b'_'));
-    let is_twin = |other: &HeaderName| {
-        let (a, b) = (other.as_str().as_bytes(), name.as_str().as_bytes());
-        a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same(*a, *b))
-    };
-    while let Some(twin) = headers.keys().find(|other| is_twin(other)).cloned() {
-        headers.remove(&twin);
-    }
 }

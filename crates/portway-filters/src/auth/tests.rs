@@ -94,7 +94,7 @@ fn refuses_two_authorization_fields() {
 fn tells_the_target_who_calls_and_lets_no_client_do_so() {
     let chain = jwt(", claims_to_headers: {sub: X-User-Id, org: X-Org}, exclude_paths: [/open]");
     let forged = |exchange: &mut Exchange| {
-        for name in ["x-user-id", "x_user_id", "x_user-id", "x-org"] {
+        for name in ["x-user-id", "x_user_id", "x_user-id", "x.user.id", "x-org"] {
             let value = http::HeaderValue::from_static("forged");
             exchange.request.headers.append(name, value);
         }

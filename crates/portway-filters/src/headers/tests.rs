@@ -89,6 +89,42 @@ fn leaves_the_fields_that_carry_the_message_alone() {
     assert!(problems(kind(), "response: {remove: [content-length]}").contains("cannot be changed"));
 }
 
+/// Writing them here would have no effect: the gateway writes its own in their place.
+#[test]
+fn leaves_the_fields_that_the_gateway_writes_to_targets_alone() {
+    for name in [
+        "X-Forwarded-Proto",
+        "x-forwarded-for",
+        "Forwarded",
+        "X-Real-IP",
+        "X-Request-ID",
+    ] {
+        for change in [format!("set: {{{name}: x}}"), format!("remove: [{name}]")] {
+            let found = problems(kind(), &format!("request: {{{change}}}"));
+            assert!(found.contains("cannot be changed here"), "{found}");
+            assert!(problems(kind(), &format!("response: {{{change}}}")).is_empty());
+        }
+    }
+    let found = problems(kind(), "request: {set: {X-Forwarded-Proto: https}}");
+    assert!(found.contains("`trusted_proxies`"), "{found}");
+    assert!(problems(kind(), "request: {set: {X-Forwarded-Prefix: /a}}").is_empty());
+}
+
+#[test]
+fn a_clients_twin_does_not_stand_beside_what_is_set_or_removed() {
+    let yaml = "request: {set: {X-User-Id: '7'}, remove: [X-Role]}";
+    let forged = [
+        ("x.user.id", "1"),
+        ("x_user_id", "1"),
+        ("x_role", "admin"),
+        ("x-roles", "a"),
+    ];
+    assert_eq!(
+        sent_on(yaml, &forged),
+        pairs(&[("x-roles", "a"), ("x-user-id", "7")])
+    );
+}
+
 #[test]
 fn says_what_is_wrong_with_a_config() {
     assert_eq!(

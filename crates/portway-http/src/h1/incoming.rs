@@ -120,6 +120,7 @@ impl Conn {
         request: &mut Request,
     ) -> Poll<Result<Option<RequestHead>, ProxyError>> {
         let mut state = self.0.borrow_mut();
+        state.body_bytes = 0; // of the last request: this one may never have a body
         loop {
             state.skip_empty_line();
             match state.take_head(limits.head_bytes_max) {
@@ -136,15 +137,21 @@ impl Conn {
                     return Poll::Ready(Ok(Some(head)));
                 }
                 Ok(None) => {}
-                Err(error) => return Poll::Ready(Err(state.name_what_came(error, limits))),
+                Err(error) => {
+                    request.set_unread();
+                    return Poll::Ready(Err(state.name_what_came(error, limits)));
+                }
             }
-            match ready!(state.poll_fill(cx, limits::READ_BYTES)) {
-                Ok(0) if state.read.is_empty() => return Poll::Ready(Ok(None)),
-                Ok(0) => return Poll::Ready(Err(state.broken(None))),
-                Err(_) if state.read.is_empty() => return Poll::Ready(Ok(None)),
-                Err(error) => return Poll::Ready(Err(state.broken(Some(error)))),
-                Ok(_) => {}
+            let ended = match ready!(state.poll_fill(cx, limits::READ_BYTES)) {
+                Ok(0) => None,
+                Ok(_) => continue,
+                Err(error) => Some(error),
+            };
+            if state.read.is_empty() {
+                return Poll::Ready(Ok(None));
             }
+            request.set_unread();
+            return Poll::Ready(Err(state.broken(ended)));
         }
     }
 

@@ -116,14 +116,20 @@ pub(super) fn request_head_again(
     let mut storage = [const { MaybeUninit::<Header<'_>>::uninit() }; FIELDS_HARD_MAX];
     let mut parsed = httparse::Request::new(&mut []);
     let fields_max = limits.fields_max.min(FIELDS_HARD_MAX);
-    match parsed.parse_with_uninit_headers(head, &mut storage[..fields_max]) {
+    let outcome = parsed.parse_with_uninit_headers(head, &mut storage[..fields_max]);
+    let method = parsed.method.unwrap_or_default();
+    match Method::from_bytes(method.as_bytes()) {
+        Ok(method) => request.method = method,
+        Err(_) => request.set_unread(),
+    }
+    match outcome {
+        Ok(httparse::Status::Complete(_)) if method.is_empty() => {
+            return Err(bad("the method is not a token"));
+        }
         Ok(httparse::Status::Complete(_)) => {}
         Ok(httparse::Status::Partial) => return Err(bad("the head is incomplete")),
         Err(error) => return Err(refusal(error, head)),
     }
-    let method = parsed.method.unwrap_or_default();
-    request.method =
-        Method::from_bytes(method.as_bytes()).map_err(|_| bad("the method is not a token"))?;
     request.version = if parsed.version == Some(1) {
         Version::HTTP_11
     } else {

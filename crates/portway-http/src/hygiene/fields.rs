@@ -34,7 +34,7 @@ pub enum FieldKind {
     Forwarded,
     /// Folds onto one of the names above when a target reads it as CGI does: dropped.
     Alias,
-    /// `X-Internal` and `X-Internal-*`: never from outside.
+    /// `X-Internal` and `X-Internal-*`: never from a client. In a reply they are the target's own affair.
     Internal,
 }
 

@@ -160,7 +160,10 @@ pub(super) fn warn_of_idle_keys(route: &Route, problems: &mut Diagnostics) {
                 .then(|| route.strip_prefix.span()),
         ),
     ];
-    for (name, span) in idle {
+    let filters = route.filters.iter().filter(|f| !f.is_off());
+    let forwarding = filters.filter(|f| matches!(f.name.as_str(), "retry" | "circuit_breaker"));
+    let forwarding = forwarding.map(|f| (f.name.as_str(), Some(f.name.span())));
+    for (name, span) in idle.into_iter().chain(forwarding) {
         if let Some(span) = span {
             problems.warn(
                 span,

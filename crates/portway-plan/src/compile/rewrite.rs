@@ -101,6 +101,16 @@ fn check_groups(
             "a path begins with `/`",
         );
     }
+    // What a path never holds, and what would make the rest a query.
+    let odd = |c: char| !c.is_ascii_graphic() || "?#\\".contains(c);
+    if let Some(odd) = replacement.chars().find(|c| odd(*c)) {
+        let what = match odd {
+            '?' => "a query cannot be set here: `?` ends the path".to_owned(),
+            odd => format!("a path has no `{}`", odd.escape_default()),
+        };
+        let hint = "the request keeps its own query; encode other characters, as in %20";
+        problems.error(text.span(), what, hint);
+    }
     for after in replacement.replace("$$", "").split('$').skip(1) {
         let braced = after.strip_prefix('{').and_then(|a| a.split_once('}'));
         let word = |c: char| !c.is_ascii_alphanumeric() && c != '_';

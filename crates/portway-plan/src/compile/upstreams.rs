@@ -7,20 +7,20 @@ use std::time::Duration;
 use http::HeaderName;
 use portway_balance::{PolicyKind, WEIGHT_MAX};
 use portway_config::document::{
-    self, CheckType, CircuitBreaker, Discover, DnsRecord, DnsSource, Document,
-    HashOn as HashOnConfig, HealthCheck, LoadBalance, OutlierDetection, Policy, Target,
-    TargetProtocol, Timeouts, Upstream,
+    self, CircuitBreaker, Discover, DnsRecord, DnsSource, Document, HashOn as HashOnConfig,
+    LoadBalance, Policy, Target, TargetProtocol, Timeouts, Upstream,
 };
 use portway_config::{Each, Spanned};
 use portway_core::{Diagnostics, Span, UpstreamId};
 use portway_discovery::source::{DnsSpec, FileSpec, NamedTarget, SourceSpec};
 use portway_filter::{BreakerPolicy, BreakerSettings};
 use portway_upstream::spec::{
-    BalanceSpec, HashOn, HealthSpec, LimitSpec, OutlierSpec, PoolSpec, Probe, Protocol, SendProxy,
-    StickySpec, TimeoutSpec, UpstreamSpec,
+    BalanceSpec, HashOn, LimitSpec, PoolSpec, Protocol, SendProxy, StickySpec, TimeoutSpec,
+    UpstreamSpec,
 };
 
 use super::Names;
+use super::health::{health, outlier};
 
 /// The upstreams and their ids by name.
 pub(super) fn upstreams(
@@ -287,50 +287,6 @@ fn is_token(text: &str) -> bool {
     HeaderName::from_bytes(text.as_bytes()).is_ok()
 }
 
-fn health(check: &HealthCheck, problems: &mut Diagnostics) -> HealthSpec {
-    positive(&check.interval, problems);
-    positive(&check.timeout, problems);
-    at_least_one(&check.healthy_after, problems);
-    at_least_one(&check.unhealthy_after, problems);
-    let probe = match check.kind {
-        CheckType::Tcp => Probe::Tcp,
-        CheckType::Http => {
-            let path = check.path.as_ref().map_or("/", |p| p.as_str());
-            if let Some(path) = check.path.as_ref().filter(|p| !p.starts_with('/')) {
-                problems.error(
-                    path.span(),
-                    format!("the path `{}` does not start with `/`", **path),
-                    format!("write `/{}`", **path),
-                );
-            }
-            Probe::Http {
-                path: path.to_owned(),
-                host: check.host.as_ref().map(|h| h.to_string()),
-                expect: check.expect.0.iter().map(|r| (r.first, r.last)).collect(),
-            }
-        }
-    };
-    HealthSpec {
-        probe,
-        interval: check.interval.value(),
-        timeout: check.timeout.value(),
-        healthy_after: check.healthy_after.value(),
-        unhealthy_after: check.unhealthy_after.value(),
-    }
-}
-
-fn outlier(config: &OutlierDetection, problems: &mut Diagnostics) -> OutlierSpec {
-    positive(&config.eject_for, problems);
-    OutlierSpec {
-        consecutive_failures: config.consecutive_5xx,
-        eject_for: config.eject_for.value(),
-        ejected_max: config.max_ejected.fraction(),
-        success_rate_below: config
-            .success_rate_below
-            .map(portway_config::Percent::fraction),
-    }
-}
-
 /// `None` if it only limits.
 fn breaker_policy(config: &CircuitBreaker, problems: &mut Diagnostics) -> Option<BreakerPolicy> {
     let settings = BreakerSettings {
@@ -387,7 +343,7 @@ pub(super) fn positive(time: &Spanned<Duration>, problems: &mut Diagnostics) {
     }
 }
 
-fn at_least_one(count: &Spanned<u32>, problems: &mut Diagnostics) {
+pub(super) fn at_least_one(count: &Spanned<u32>, problems: &mut Diagnostics) {
     if count.value() == 0 {
         zero(count.span(), "the count must be at least 1", "", problems);
     }

@@ -94,12 +94,8 @@ impl Turn<'_> {
         let handled = match arrived.take(&self.listener.head, peer, exchange) {
             Ok(taken) => {
                 arrival::accept_head(exchange, self.listener);
-                let too_large = arrival::too_large(exchange, taken.declared);
                 let _ = self.bytes_in.set(taken.bytes); // there is one head only
-                match too_large {
-                    Some(error) => exchange.problem(error).into(),
-                    None => handle(worker, self.snapshot, self.timer, exchange).await,
-                }
+                handle(worker, self.snapshot, self.timer, exchange).await
             }
             Err(error) => self.refuse(exchange, error).await.into(),
         };

@@ -121,12 +121,12 @@ async fn try_targets(
             std::net::IpAddr::V6(ip) => hash(&ip.octets()),
         });
     let clock = worker.wheel.clock();
-    let mut tried: Vec<u32> = Vec::new();
+    let mut tried: Vec<u64> = Vec::new();
     let mut failed: Option<ProxyError> = None;
     loop {
         let now = clock.now();
         let picked = upstream.pick(place, None, &tried, now).filter(|picked| {
-            !tried.contains(&picked.index) && (tried.is_empty() || now < deadline)
+            !tried.contains(&picked.target().key) && (tried.is_empty() || now < deadline)
         });
         let Some(picked) = picked else {
             return Err(failed.unwrap_or_else(|| {
@@ -159,7 +159,7 @@ async fn try_targets(
                 let latency = now_after.since(now);
                 upstream.done(&picked, Outcome { latency, ok: false }, now_after);
                 shared.observe(picked.target(), false, now_after);
-                tried.push(picked.index);
+                tried.push(picked.target().key);
                 failed = Some(error);
             }
             Err(error) => return Err(error),

@@ -14,7 +14,7 @@ use portway_http::h1::{Conn, Home, Incoming, Pump, ReplyHead};
 use portway_http::hygiene::framing::Framing;
 use portway_http::{Body, Exchange, Reply, Unsent};
 
-use super::{Attempt, Deadlines, Sent, Tried, Waiting, inform, is_idempotent};
+use super::{Attempt, Deadlines, Sent, Tried, WaitsFor, inform, is_idempotent};
 use crate::connect::connect;
 use crate::pool::Pool;
 
@@ -118,9 +118,9 @@ fn poll_reply(
         }
     }
     let waiting = match sending.state {
-        Sent::Partly if sending.pump.waits_for_target() => Waiting::ForTarget(conn.written()),
-        Sent::Partly => Waiting::ForClient,
-        Sent::Whole | Sent::CutOff => Waiting::ForReply,
+        Sent::Partly if sending.pump.waits_for_target() => WaitsFor::Target(conn.written()),
+        Sent::Partly => WaitsFor::Client,
+        Sent::Whole | Sent::CutOff => WaitsFor::Reply,
     };
     attempt
         .poll_given_up(cx, exchange, waiting, &mut sending.deadlines)

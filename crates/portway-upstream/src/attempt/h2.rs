@@ -12,7 +12,7 @@ use portway_core::{Code, ProxyError, Retry, limits};
 use portway_http::h2::client::{Call, Heard, ReplyHead, Slot};
 use portway_http::{Exchange, Unsent};
 
-use super::{Attempt, Deadlines, Sent, Tried, Waiting, inform, is_idempotent};
+use super::{Attempt, Deadlines, Sent, Tried, WaitsFor, inform, is_idempotent};
 use crate::multiplex::Multiplex;
 
 /// A request that its connection would not take is offered to so many others: each time it was the
@@ -132,10 +132,10 @@ fn poll_reply(
     }
     let waiting = match sending.state {
         Sent::Partly => match sending.call.waits_for_target() {
-            Some(octets) => Waiting::ForTarget(octets),
-            None => Waiting::ForClient,
+            Some(octets) => WaitsFor::Target(octets),
+            None => WaitsFor::Client,
         },
-        Sent::Whole | Sent::CutOff => Waiting::ForReply,
+        Sent::Whole | Sent::CutOff => WaitsFor::Reply,
     };
     attempt
         .poll_given_up(cx, exchange, waiting, &mut sending.deadlines)

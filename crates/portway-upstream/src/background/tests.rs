@@ -48,6 +48,21 @@ fn addresses_are_there_before_spawn_returns() {
     assert_eq!(labels, ["10.0.0.1:80", "10.0.0.2:80", "10.0.0.3:80"]);
 }
 
+/// A name that takes long to look up must not leave an upstream empty that has an address.
+#[test]
+fn addresses_do_not_wait_for_names_beside_them() {
+    let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+    let mut mixed = spec(&addrs(2));
+    if let SourceSpec::Static(named) = &mut mixed.source {
+        named[1].host = "no-such-name.invalid".into();
+    }
+    let up = Arc::new(Upstream::new(mixed));
+    let _tasks = spawn(Arc::clone(&up), Clock::system(), runtime.handle(), None);
+    let set = up.targets();
+    let labels: Vec<&str> = set.targets.iter().map(|t| &*t.label).collect();
+    assert_eq!(labels, ["10.0.0.1:80"]);
+}
+
 #[test]
 fn targets_follow_their_source_and_outlive_its_failures() {
     let folder = tempfile::tempdir().unwrap();

@@ -1,7 +1,7 @@
 //! Passive health: a target that fails its exchanges is left out for a while
 //! (Envoy's "outlier detection").
 //!
-//! Must hold: at least one target may be ejected and never more than the share allowed; the longer a
+//! Must hold: at least one target may be ejected (unless none may) and never more than the share allowed; the longer a
 //! target keeps failing after its return, the longer it stays out. On the request path a success of a
 //! healthy target writes nothing shared.
 
@@ -74,7 +74,8 @@ impl Upstream {
         };
         let set = self.targets();
         let out = set.targets.iter().filter(|t| t.is(Unfit::Ejected)).count();
-        let may = ((set.targets.len() as f64 * spec.ejected_max) as usize).max(1);
+        let share = (set.targets.len() as f64 * spec.ejected_max) as usize;
+        let may = share.max(usize::from(spec.ejected_max > 0.0));
         if out >= may || target.is(Unfit::Ejected) {
             return;
         }

@@ -15,8 +15,10 @@ pub fn check(args: &ConfigArgs) -> Exit {
         Some(plan) => {
             let (routes, upstreams) = (plan.routes.len(), plan.upstreams.len());
             println!(
-                "{}: fine: {routes} routes, {upstreams} upstreams; {}",
+                "{}: fine: {}, {}; {}",
                 source.name(),
+                report::counted(routes, "route"),
+                report::counted(upstreams, "upstream"),
                 report::in_words(counts)
             );
             Exit::Fine

@@ -31,7 +31,38 @@ fn check_says_fine_and_exits_0() {
     );
     let output = portway(&["check", "-c", file.to_str().unwrap()]);
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
-    assert!(text(&output.stdout).contains(": fine: 1 routes"));
+    assert!(text(&output.stdout).contains(": fine: 1 route, 0 upstreams;"));
+}
+
+/// What would keep it from running is told with its place, by a check as well.
+#[test]
+fn an_access_log_without_a_folder_is_told_with_its_place() {
+    let folder = Folder::new();
+    let log = folder.path().join("logs/access.log");
+    let file = folder.write(
+        "log.yaml",
+        format!(
+            "global_filters: [ {{ logging: {{ output: \"{}\" }} }} ]\n\
+             server: {{ host: 127.0.0.1, port: 0 }}\n\
+             routes: [ {{ name: a, path: /a, respond: {{ status: 204 }} }} ]\n",
+            log.display()
+        ),
+    );
+    let file = file.to_str().unwrap();
+    for command in ["check", "run"] {
+        let output = portway(&[command, "-c", file]);
+        assert_eq!(output.status.code(), Some(1), "{command}");
+        let told = text(&output.stderr);
+        assert!(
+            told.contains(&format!("{file}:1:40: error: the access log")),
+            "{told}"
+        );
+        assert!(told.contains("\n  hint: create the folder"), "{told}");
+    }
+    assert!(
+        !log.parent().is_some_and(|logs| logs.exists()),
+        "nothing was made"
+    );
 }
 
 #[test]

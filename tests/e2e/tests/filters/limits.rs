@@ -47,6 +47,31 @@ fn past_the_burst_429_says_when_to_come_back() {
     RawClient::get(gateway.addr(), "/").expect_status(429);
 }
 
+/// A global filter stands before a route's own; the route may switch it off, and then has its own alone.
+#[test]
+fn a_routes_own_limit_comes_on_top_of_the_global_one_unless_that_is_off() {
+    let origin = origin();
+    let global = Setup::to(&origin).global("rate_limit: { qps: 0.001, burst: 2 }");
+    let own = "rate_limit: { qps: 0.001, burst: 4 }";
+    let passed = |setup: Setup| {
+        let gateway = setup.start();
+        let all = (0..6).map(|_| RawClient::get(gateway.addr(), "/").status);
+        all.filter(|status| *status == 200).count()
+    };
+    assert_eq!(passed(global.clone().filter(own)), 2);
+    assert_eq!(passed(global.filter("rate_limit: off").filter(own)), 4);
+}
+
+#[test]
+fn a_routes_own_ip_filter_lets_in_nobody_whom_the_global_one_keeps_out() {
+    let origin = origin();
+    let global = Setup::to(&origin).global("ip_filter: { deny: [127.0.0.0/8] }");
+    let own = "ip_filter: { allow: [127.0.0.1] }";
+    let status = |setup: Setup| RawClient::get(setup.start().addr(), "/").status;
+    assert_eq!(status(global.clone().filter(own)), 403);
+    assert_eq!(status(global.filter("ip_filter: off").filter(own)), 200);
+}
+
 #[test]
 fn clients_are_told_apart_behind_a_trusted_proxy_only() {
     let origin = origin();

@@ -6,6 +6,7 @@ use portway_testkit::{Folder, RawClient, eventually, replies};
 use serde_json::Value;
 
 use super::origin;
+use crate::resilience::metric;
 use crate::support::{Setup, get_with, with_body};
 
 fn lines(folder: &Folder, count: usize) -> Vec<String> {
@@ -61,6 +62,71 @@ fn a_json_record_has_every_field() {
     }
     let stamp = text("timestamp");
     assert!(stamp.len() >= 20 && stamp.ends_with('Z'), "{stamp}");
+}
+
+/// What could not be read has no method, and nothing of the request before it.
+#[test]
+fn a_head_that_cannot_be_read_is_logged_as_such() {
+    let folder = Folder::new();
+    let origin = origin();
+    let gateway = Setup::to(&origin)
+        .global(&logging(&folder, ""))
+        .global("request_id: {}")
+        .start();
+    let mut client = RawClient::connect(gateway.addr());
+    client.send(with_body("POST", "/", &["Content-Length: 4"], "body"));
+    client.reply().expect_status(200);
+    let refused = client.send("G@T / HTTP/1.1\r\nHost: a\r\n\r\n").reply();
+    let wrong = "POST / HTTP/1.0\r\nHost: a\r\nHost: b\r\n\r\n";
+    RawClient::ask(gateway.addr(), wrong).expect_status(400);
+    let records: Vec<Value> = lines(&folder, 3)
+        .iter()
+        .map(|line| serde_json::from_str(line).expect("JSON"))
+        .collect();
+    let id = refused.expect_status(400).field("x-request-id");
+    assert!(id.is_some_and(|id| id.len() == 36), "{id:?}");
+    assert!(refused.text().contains(id.unwrap_or_default()));
+    assert_eq!(records[1]["request_id"].as_str(), id);
+    assert_eq!(records[1]["method"], "-");
+    assert_eq!(
+        (&records[0]["bytes_in"], &records[1]["bytes_in"]),
+        (&4.into(), &0.into())
+    );
+    assert_eq!(
+        (&records[2]["method"], &records[2]["protocol"]),
+        (&"POST".into(), &"HTTP/1.0".into())
+    );
+    eventually("it is counted as no known method", || {
+        let line = "portway_requests_total{route=\"-\",method=\"OTHER\",status=\"400\"}";
+        metric(&gateway, line) == 1.0
+    });
+}
+
+/// A breaker or a limit that refuses must not make the upstream look fast.
+#[test]
+fn an_exchange_that_went_nowhere_took_no_upstream_time() {
+    let folder = Folder::new();
+    let origin = origin();
+    origin.set_handler(replies::status(500));
+    let gateway = Setup::to(&origin)
+        .global(&logging(&folder, ""))
+        .upstream("circuit_breaker: { failure_threshold: 1, open_for: 1h }")
+        .start();
+    for status in [500, 503, 503] {
+        RawClient::get(gateway.addr(), "/").expect_status(status);
+    }
+    let times: Vec<bool> = lines(&folder, 3)
+        .iter()
+        .map(|line| serde_json::from_str::<Value>(line).expect("JSON"))
+        .map(|record| record["upstream_ms"].is_number())
+        .collect();
+    assert_eq!(times, [true, false, false]);
+    eventually("one is counted", || {
+        metric(
+            &gateway,
+            "portway_upstream_duration_seconds_count{upstream=\"origin\"}",
+        ) == 1.0
+    });
 }
 
 #[test]

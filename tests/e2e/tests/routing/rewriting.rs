@@ -3,6 +3,8 @@
 use portway_testkit::raw::get;
 use portway_testkit::{Gateway, Origin, RawClient, replies};
 
+use crate::support::code;
+
 /// A gateway with one route to the origin, and the targets that the origin is asked for.
 fn one(origin: &Origin, route: &str) -> Gateway {
     Gateway::start(&format!(
@@ -63,6 +65,44 @@ fn what_a_rewrite_makes_is_canonical_again() {
         "prefix: /files, rewrite: { path: '^/files/(.*)$ => /data/../safe//$1' }",
         &[("/files/a", "/safe/a")],
     );
+}
+
+/// The rules are the listener's, and a client cannot choose that a rewrite does not happen.
+#[test]
+fn what_a_rewrite_makes_follows_the_rules_of_the_listener() {
+    let origin = Origin::start(replies::text("x"));
+    let start = |rules: &str, rewrite: &str| {
+        Gateway::start(&format!(
+            "server: {{ workers: 1 }}\n\
+             listeners: [{{ name: l, bind: '127.0.0.1:0', http: {{ normalize_path: {{ {rules} }} }} }}]\n\
+             routes: [{{ name: one, prefix: /pub, rewrite: {{ path: '{rewrite}' }}, \
+             targets: [{{ addr: '{}' }}] }}]\n",
+            origin.url()
+        ))
+    };
+    let gateway = start(
+        "encoded_slashes: keep, merge_slashes: false",
+        "^/pub/(.*)$ => /in/$1",
+    );
+    for (asked, target) in [
+        ("/pub/a%2Fb", "/in/a%2Fb"),
+        ("/pub//a", "/in//a"),
+        ("/pub", "/pub"),
+    ] {
+        RawClient::get(gateway.addr(), asked).expect_status(200);
+        assert_eq!(origin.last_request().target(), target, "{asked}");
+    }
+    origin.forget();
+    // Only together with what the rewrite puts before them do the dots become a segment.
+    let gateway = start("dot_segments: reject", "^/pub/x(.*)$ => /in/$1");
+    for asked in ["/pub/x..", "/pub/x../secret"] {
+        let refused = RawClient::get(gateway.addr(), asked);
+        assert_eq!(
+            (refused.status, code(&refused).as_str()),
+            (400, "ambiguous_path")
+        );
+    }
+    assert_eq!(origin.request_count(), 0);
 }
 
 #[test]

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use portway_testkit::raw::{get, post};
-use portway_testkit::{Gateway, Origin, RawClient, replies};
+use portway_testkit::{Gateway, Origin, RawClient, eventually, replies};
 
+use crate::resilience::metric;
 use crate::support::get_with;
 
 fn split(one: &Origin, two: &Origin, weights: [u32; 2], more: &str) -> Gateway {
@@ -151,6 +152,8 @@ fn a_body_too_large_to_keep_is_not_mirrored_and_arrives_all_the_same() {
     assert_eq!(client.send(post("/small", "x")).reply().text(), "1");
     shadow.wait("the small copy", |seen| seen.request_count == 1);
     assert_eq!(shadow.last_request().target(), "/small");
+    let dropped = "portway_mirror_dropped_total";
+    eventually("it is counted", || metric(&gateway, dropped) == 1.0);
 }
 
 #[test]

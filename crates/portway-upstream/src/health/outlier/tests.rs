@@ -40,6 +40,17 @@ fn ejected(upstream: &Upstream) -> Vec<bool> {
 }
 
 #[test]
+fn a_share_of_nothing_ejects_none() {
+    let none = OutlierSpec {
+        ejected_max: 0.0,
+        ..policy()
+    };
+    let up = upstream(2, none);
+    observe(&up, 0, &[false; 9], at(1));
+    assert_eq!(ejected(&up), [false, false]);
+}
+
+#[test]
 fn only_failures_in_a_row_eject() {
     let up = upstream(2, policy());
     observe(&up, 0, &[false, false, true, false, false], at(1));
