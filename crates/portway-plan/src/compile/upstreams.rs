@@ -294,6 +294,12 @@ fn health(check: &HealthCheck, problems: &mut Diagnostics) -> HealthSpec {
     at_least_one(&check.unhealthy_after, problems);
     let probe = match check.kind {
         CheckType::Tcp => Probe::Tcp,
+        CheckType::Grpc => Probe::Grpc {
+            service: check
+                .service
+                .as_ref()
+                .map_or_else(String::new, |s| s.to_string()),
+        },
         CheckType::Http => {
             let path = check.path.as_ref().map_or("/", |p| p.as_str());
             if let Some(path) = check.path.as_ref().filter(|p| !p.starts_with('/')) {
