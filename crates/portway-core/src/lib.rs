@@ -8,6 +8,7 @@ pub mod clock;
 pub mod diagnostic;
 pub mod error;
 pub mod flood;
+pub mod grpc;
 pub mod ids;
 pub mod limits;
 
@@ -15,4 +16,5 @@ pub use clock::{Clock, Mono};
 pub use diagnostic::{Diagnostic, Diagnostics, Severity, Span};
 pub use error::{Code, ProxyError, Retry, Side};
 pub use flood::Flood;
+pub use grpc::{GrpcStatus, GrpcStatuses};
 pub use ids::{ListenerId, RouteId, TargetId, UpstreamId};

@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use portway_core::GrpcStatuses;
+
 /// When a try counts as failed and another is due.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RetryOn {
@@ -14,6 +16,8 @@ pub struct RetryOn {
     pub reset: bool,
     /// No reply head in time.
     pub timeout: bool,
+    /// gRPC calls that ended with one of these before any message came.
+    pub grpc: GrpcStatuses,
 }
 
 /// How often and when a request is tried again.

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use portway_config::decode::{suggest, wrong};
 use portway_config::{Decode, Node, Percent, Scalar, Schema, Spanned, config};
-use portway_core::{Diagnostics, Span};
+use portway_core::{Diagnostics, GrpcStatus, Span};
 use portway_filter::{Built, Compile, FilterKind, Phase, RetryOn, RetryPolicy};
 use serde_json::{Value, json};
 
@@ -23,8 +23,9 @@ config! {
         /// Tries after the first.
         pub max_retries: Spanned<u8> = 2,
         /// What is worth another try: statuses (502), `5xx`, `gateway_error` (502, 503, 504),
-        /// `connect_failure`, `reset` (the connection broke before the reply), `timeout`. Default
-        /// connect_failure, reset, 502, 503, 504.
+        /// `connect_failure`, `reset` (the connection broke before the reply), `timeout`, and for gRPC
+        /// calls their status (`cancelled`, `deadline-exceeded`, `internal`, `resource-exhausted`,
+        /// `unavailable`). Default connect_failure, reset, 502, 503, 504.
         pub retry_on: Option<Vec<Reason>>,
         /// Retries may be at most this share of the requests; `off` for no such bound.
         pub budget: OrOff<Percent> = Some(Percent::new(20.0)),
@@ -63,6 +64,8 @@ pub enum Reason {
     Reset,
     /// No reply head in time.
     Timeout,
+    /// A gRPC call ended so.
+    Grpc(GrpcStatus),
 }
 
 const WORDS: [(&str, Reason); 5] = [
@@ -71,6 +74,15 @@ const WORDS: [(&str, Reason); 5] = [
     ("timeout", Reason::Timeout),
     ("5xx", Reason::ServerError),
     ("gateway_error", Reason::GatewayError),
+];
+
+/// Statuses of gRPC calls that another target may well answer otherwise.
+const GRPC_WORDS: [&str; 5] = [
+    "cancelled",
+    "deadline-exceeded",
+    "internal",
+    "resource-exhausted",
+    "unavailable",
 ];
 
 /// Worth another try unless the config says otherwise.
@@ -93,18 +105,21 @@ impl Decode for Reason {
             wrong(node, "a status or a word", problems);
             return None;
         };
-        let found = WORDS.iter().find(|(word, _)| *word == text);
+        let known = WORDS.iter().find(|(word, _)| *word == text);
+        let grpc = || {
+            let known = GRPC_WORDS.contains(&text);
+            GrpcStatus::find(text).filter(|_| known).map(Reason::Grpc)
+        };
+        let found = known.map(|(_, reason)| *reason).or_else(grpc);
         if found.is_none() {
             let what = format!("{} is not a reason to retry", node.describe());
-            let hint = suggest(text, &WORDS.map(|(word, _)| word));
-            problems.error(&node.span, what, hint);
+            problems.error(&node.span, what, suggest(text, &words()));
         }
-        found.map(|(_, reason)| *reason)
+        found
     }
 
     fn schema() -> Schema {
-        let words = WORDS.map(|(word, _)| word);
-        json!({ "anyOf": [{ "type": "integer", "minimum": 400, "maximum": 599 }, { "enum": words }] })
+        json!({ "anyOf": [{ "type": "integer", "minimum": 400, "maximum": 599 }, { "enum": words() }] })
     }
 
     fn from_plain(plain: Reason, _: &Span) -> Reason {
@@ -114,6 +129,7 @@ impl Decode for Reason {
     fn to_json(&self) -> Value {
         match self {
             Reason::Status(status) => (*status).into(),
+            Reason::Grpc(status) => status.name().into(),
             word => WORDS
                 .iter()
                 .find(|(_, r)| r == word)
@@ -121,6 +137,11 @@ impl Decode for Reason {
                 .into(),
         }
     }
+}
+
+fn words() -> Vec<&'static str> {
+    let words = WORDS.iter().map(|(word, _)| *word);
+    words.chain(GRPC_WORDS).collect()
 }
 
 /// How the config names it and makes it.
@@ -190,6 +211,7 @@ fn retry_on(reasons: &[Reason]) -> RetryOn {
             Reason::ConnectFailure => on.connect_failure = true,
             Reason::Reset => on.reset = true,
             Reason::Timeout => on.timeout = true,
+            Reason::Grpc(status) => on.grpc.insert(*status),
         }
     }
     on.statuses.sort_unstable();
@@ -201,6 +223,7 @@ fn retry_on(reasons: &[Reason]) -> RetryOn {
 mod tests {
     use super::*;
     use crate::testing::{built, problems};
+    use portway_core::GrpcStatuses;
 
     fn policy(yaml: &str) -> RetryPolicy {
         match built(kind(), yaml) {
@@ -217,6 +240,7 @@ mod tests {
             connect_failure: true,
             reset: true,
             timeout: false,
+            grpc: GrpcStatuses::default(),
         };
         assert_eq!((policy.retries_max, policy.on), (2, on));
         assert_eq!(policy.budget, Some(0.2));
@@ -233,6 +257,9 @@ mod tests {
             100
         );
         assert_eq!(policy("{retry_on: []}").on, RetryOn::default());
+        let grpc = policy("{retry_on: [unavailable, cancelled]}").on.grpc;
+        let named = GrpcStatus::all().filter(|status| grpc.contains(*status));
+        assert_eq!(named.map(GrpcStatus::code).collect::<Vec<_>>(), [1, 14]);
     }
 
     #[test]

@@ -9,10 +9,10 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use http::{Extensions, HeaderMap, StatusCode};
-use portway_core::{Code, ListenerId, Mono, ProxyError, RouteId, UpstreamId};
+use portway_core::{Code, GrpcStatus, ListenerId, Mono, ProxyError, RouteId, UpstreamId};
 use portway_tls::Session;
 
-use crate::{Body, OwnFields, Reply, Request, h1, h2};
+use crate::{Body, OwnFields, Reply, Request, grpc, h1, h2};
 
 /// The protocol that the client speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -209,6 +209,8 @@ pub struct Notes {
     pub retries: u8,
     /// From the first try's start to the last reply head, nanoseconds; `None` if nothing was tried.
     pub upstream_ns: Option<u64>,
+    /// How a gRPC call ended; `None` for what is none.
+    pub grpc: Option<grpc::Ending>,
     /// Octets of the request's body that were read.
     pub bytes_in: u64,
     /// Octets of the reply's body that were written to the client.
@@ -320,7 +322,13 @@ impl Exchange {
     /// A reply made by the gateway for this exchange, noted as such.
     pub fn problem(&mut self, error: ProxyError) -> Reply {
         self.notes.code = Some(error.kind);
-        let reply = Reply::problem(&error, self);
+        let reply = if grpc::is_call(&self.request) {
+            let ending = self.notes.grpc.get_or_insert_default();
+            ending.set(GrpcStatus::from_code(error.kind.grpc_status()));
+            grpc::refusal(&error)
+        } else {
+            Reply::problem(&error, self)
+        };
         self.notes.error = Some(error.to_string().into());
         reply
     }

@@ -5,6 +5,7 @@
 //! the peer has not made room for; a message that broke is reset, never ended as if it were whole.
 //! Never: names the `h2` crate's types to the crates above, waits by itself, or knows a route.
 
+pub mod ask;
 pub mod client;
 mod guard;
 pub mod head;

@@ -7,6 +7,7 @@
 
 pub mod body;
 pub mod exchange;
+pub mod grpc;
 pub mod h1;
 pub mod h2;
 pub mod hygiene;

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use portway_core::{Code, ProxyError};
+use portway_core::{Code, GrpcStatus, ProxyError};
 use portway_http::Exchange;
 use portway_telemetry::access_log::AccessRecord;
 use portway_telemetry::metrics::{MethodLabel, Observation};
@@ -35,13 +35,23 @@ pub fn finish(
 ) {
     let now = worker.wheel.clock().now();
     if let Some(lease) = lease {
-        lease.end(exchange.notes.code, now);
+        lease.end(exchange.notes.code, grpc_status(exchange), now);
     }
     let duration_ns = u64::try_from(now.since(exchange.started).as_nanos()).unwrap_or(u64::MAX);
     if snapshot.shared.plan.metrics.enabled {
         count(worker, snapshot, exchange, status, duration_ns);
     }
     log(worker, snapshot, exchange, status, duration_ns);
+}
+
+/// How a gRPC call ended; one that does not say it ended in an unknown way.
+fn grpc_status(exchange: &Exchange) -> Option<GrpcStatus> {
+    let ending = exchange.notes.grpc.as_ref()?;
+    let by_gateway = exchange.notes.code.map(Code::grpc_status);
+    ending
+        .get()
+        .or(by_gateway.and_then(GrpcStatus::from_code))
+        .or(Some(GrpcStatus::UNKNOWN))
 }
 
 fn count(
@@ -69,6 +79,9 @@ fn count(
             bytes_out: notes.bytes_out,
         };
         worker.shard.observe(route, seen);
+        if let Some(status) = grpc_status(exchange) {
+            route.grpc_ended(status);
+        }
         if let Some(code) = notes.code {
             route.error(code);
             if code == Code::RateLimited {
@@ -132,6 +145,7 @@ fn log(
             .get(http::header::USER_AGENT)
             .map(|v| v.as_bytes()),
         retries: u32::from(notes.retries),
+        grpc_status: grpc_status(exchange),
         code: notes.code,
         error: notes.error.as_deref(),
     };

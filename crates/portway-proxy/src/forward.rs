@@ -8,11 +8,12 @@
 use std::rc::Rc;
 use std::time::Duration;
 
+use http::StatusCode;
 use http::header::{HeaderValue, RETRY_AFTER, SET_COOKIE};
 use portway_balance::Outcome;
-use portway_core::{Code, Mono, ProxyError, RouteId, UpstreamId, limits};
+use portway_core::{Code, GrpcStatus, Mono, ProxyError, RouteId, UpstreamId, limits};
 use portway_filter::RetryPolicy;
-use portway_http::{Exchange, Reply, Unsent};
+use portway_http::{Body, Exchange, Reply, Unsent, grpc};
 use portway_net::Timer;
 use portway_plan::{Action, RoutePlan, Split};
 use portway_upstream::connect::Held;
@@ -54,13 +55,13 @@ impl Lease<'_> {
 
     /// The reply has been sent, or never will be for the reason in `code`: who passed the exchange and
     /// who served it learn how it ended. What the client or a limit of ours ended says nothing of them.
-    pub fn end(self, code: Option<Code>, now: Mono) {
+    pub fn end(self, code: Option<Code>, grpc: Option<GrpcStatus>, now: Mono) {
         let broke = match code {
             None => false,
             Some(code) if is_failure(code) => true,
             Some(_) => return,
         };
-        let ok = !broke && !self.failed;
+        let ok = !broke && !self.failed && !grpc.is_some_and(GrpcStatus::is_failure);
         if broke {
             let outcome = Outcome {
                 latency: Duration::ZERO,
@@ -99,6 +100,18 @@ fn is_untried(code: Code) -> bool {
     matches!(code, Code::NoHealthyTarget | Code::UpstreamOverloaded)
 }
 
+/// Learns how a call ended: from the head now, or from the trailers when they come.
+fn follow(ending: &grpc::Ending, reply: &mut Reply) {
+    let in_head = grpc::status(&reply.headers);
+    let no_call = reply.status != StatusCode::OK;
+    match &mut reply.body {
+        _ if in_head.is_some() => ending.set(in_head),
+        _ if no_call => ending.set(Some(grpc::status_of_http(reply.status))),
+        Body::H2(incoming) => incoming.tell_ending(Rc::clone(ending)),
+        _ => {}
+    }
+}
+
 /// A picked target, which has one exchange more under way while this is held.
 struct Loaded(Picked);
 
@@ -135,10 +148,16 @@ pub async fn forward<'s>(
     exchange.notes.upstream = Some(id);
     let started = worker.wheel.clock().now();
     exchange.seen_at = started;
-    let limit = plan
+    let mut limit = plan
         .timeouts
         .request
         .or(upstream.shared.spec.timeouts.request);
+    if grpc::is_call(&exchange.request) {
+        exchange.notes.grpc = Some(grpc::Ending::default());
+        // Nobody waits longer for an answer than the caller.
+        let own = grpc::timeout(&exchange.request.headers);
+        limit = limit.into_iter().chain(own).min();
+    }
     let forwarding = Forwarding {
         worker,
         snapshot,
@@ -183,6 +202,9 @@ impl<'s> Forwarding<'s> {
         }
         match tried {
             Ok((mut reply, loaded)) => {
+                if let Some(ending) = &exchange.notes.grpc {
+                    follow(ending, &mut reply);
+                }
                 self.stick(exchange, &mut reply, loaded.0.target());
                 let lease = Lease {
                     loaded,
@@ -278,7 +300,7 @@ impl<'s> Forwarding<'s> {
                 }
             };
             if let Ok(reply) = &attempted.outcome {
-                let ok = !reply.status.is_server_error();
+                let ok = is_good(exchange, reply);
                 let target = loaded.0.target();
                 self.upstream.shared.observe(target, ok, exchange.seen_at);
             }
@@ -359,7 +381,7 @@ impl<'s> Forwarding<'s> {
         let now = self.worker.wheel.clock().now();
         exchange.seen_at = now;
         let ok = match &tried.outcome {
-            Ok(reply) => !reply.status.is_server_error(),
+            Ok(reply) => is_good(exchange, reply),
             Err(error) if is_failure(error.kind) => false,
             Err(_) => return tried,
         };
@@ -402,6 +424,13 @@ impl<'s> Forwarding<'s> {
             reply.headers.append(SET_COOKIE, value);
         }
     }
+}
+
+/// Whether the head says nothing of a failure.
+fn is_good(exchange: &Exchange, reply: &Reply) -> bool {
+    let is_call = exchange.notes.grpc.is_some();
+    let failed_call = || grpc::status(&reply.headers).is_some_and(GrpcStatus::is_failure);
+    !reply.status.is_server_error() && !(is_call && failed_call())
 }
 
 fn sticky_key(sticky: &StickySpec, exchange: &Exchange) -> Option<u64> {

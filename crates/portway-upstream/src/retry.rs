@@ -10,7 +10,7 @@ use std::time::Duration;
 use http::Method;
 use portway_core::{Code, Mono, ProxyError, Retry};
 use portway_filter::RetryPolicy;
-use portway_http::Reply;
+use portway_http::{Reply, grpc};
 
 use crate::attempt::is_idempotent;
 
@@ -23,6 +23,8 @@ pub fn wants_retry(
 ) -> bool {
     let repeatable = policy.non_idempotent || is_idempotent(method);
     match outcome {
+        // Calls are all POST; whoever names their statuses has judged that they may be repeated.
+        Ok(reply) if !policy.on.grpc.is_empty() && has_grpc_status(policy, reply) => true,
         Ok(reply) => repeatable && policy.on.statuses.contains(&reply.status.as_u16()),
         Err(error) if error.retry == Retry::Never => false,
         Err(error) if error.retry == Retry::IfIdempotent && !repeatable => false,
@@ -39,6 +41,10 @@ pub fn wants_retry(
             named || policy.on.statuses.contains(&error.kind.status())
         }
     }
+}
+
+fn has_grpc_status(policy: &RetryPolicy, reply: &Reply) -> bool {
+    grpc::status(&reply.headers).is_some_and(|status| policy.on.grpc.contains(status))
 }
 
 /// The pause before the next try: doubles each time, with full jitter
@@ -119,6 +125,7 @@ impl Budget {
 mod tests {
     use super::*;
     use http::StatusCode;
+    use portway_core::GrpcStatuses;
     use portway_filter::RetryOn;
     use portway_http::Body;
 
@@ -130,6 +137,7 @@ mod tests {
                 connect_failure: true,
                 reset: true,
                 timeout: false,
+                grpc: GrpcStatuses::default(),
             },
             budget: Some(0.2),
             per_try_timeout: None,

@@ -131,6 +131,11 @@ pub enum Probe {
     },
     /// A connection that opens.
     Tcp,
+    /// `grpc.health.v1.Health/Check` answered with SERVING.
+    Grpc {
+        /// The service asked about; empty for the server as a whole.
+        service: String,
+    },
 }
 
 /// Passive checks: a target that fails its exchanges is left out for a while.

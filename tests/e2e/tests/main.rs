@@ -9,6 +9,7 @@ mod balance;
 mod differential;
 mod discovery;
 mod filters;
+mod grpc;
 mod http1;
 mod http2;
 mod http2_upstream;

@@ -242,6 +242,8 @@ config! {
         pub path: Option<Spanned<String>>,
         /// The Host to ask for; the target's address if there is none.
         pub host: Option<Spanned<String>>,
+        /// The gRPC service to ask about; the server as a whole if there is none.
+        pub service: Option<Spanned<String>>,
         /// From one check to the next.
         pub interval: Spanned<Duration> = Duration::from_secs(10),
         /// A check without an answer by then failed.
@@ -257,12 +259,13 @@ config! {
 
 choice! {
     /// How a target is checked.
-    #[later("grpc")]
     pub enum CheckType {
         /// A GET that is answered as expected.
         Http = "http",
         /// A connection that opens.
         Tcp = "tcp",
+        /// gRPC's health service, answered with SERVING.
+        Grpc = "grpc",
     }
 }
 

@@ -18,6 +18,7 @@ use http::HeaderMap;
 use portway_core::{Code, ProxyError, limits};
 
 use crate::body::{BodyLength, Frame, PollFrame};
+use crate::grpc;
 use crate::h1::Role;
 use crate::h2::client::Slot;
 use crate::hygiene::trailers;
@@ -41,6 +42,8 @@ pub struct Incoming {
     /// Called when somebody first wants a frame.
     before_first: Option<Box<dyn FnOnce()>>,
     companion: Option<Companion>,
+    /// Told how a gRPC call ended.
+    ending: Option<grpc::Ending>,
     /// The place on the connection that the stream takes up.
     _slot: Option<Slot>,
 }
@@ -66,6 +69,7 @@ impl Incoming {
             at: At::Data,
             before_first: None,
             companion: None,
+            ending: None,
             _slot: None,
         }
     }
@@ -89,6 +93,11 @@ impl Incoming {
     pub(crate) fn holding(mut self, slot: Slot) -> Incoming {
         self._slot = Some(slot);
         self
+    }
+
+    /// Tells how a gRPC call ended once its trailers have come.
+    pub fn tell_ending(&mut self, ending: grpc::Ending) {
+        self.ending = Some(ending);
     }
 
     /// Octets handed out so far; goes on counting when the body has moved on.
@@ -215,6 +224,9 @@ impl Incoming {
         };
         if section.len() > limits::HEADERS_MAX || size_of(&section) > limits::TRAILER_BYTES_MAX {
             return Err(self.malformed("the trailer section is over the limit"));
+        }
+        if let Some(ending) = &self.ending {
+            ending.set(grpc::status(&section));
         }
         trailers::clean(&mut section);
         Ok((!section.is_empty()).then_some(section))

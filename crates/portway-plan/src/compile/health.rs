@@ -26,6 +26,12 @@ pub(super) fn health(check: &HealthCheck, problems: &mut Diagnostics) -> HealthS
     }
     let probe = match check.kind {
         CheckType::Tcp => Probe::Tcp,
+        CheckType::Grpc => Probe::Grpc {
+            service: check
+                .service
+                .as_ref()
+                .map_or_else(String::new, |service| service.to_string()),
+        },
         CheckType::Http => Probe::Http {
             path: check
                 .path

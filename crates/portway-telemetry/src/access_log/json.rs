@@ -1,4 +1,5 @@
-//! The `json` format: one object a line, every field in every line, `null` for what is not known.
+//! The `json` format: one object a line, every field in every line, `null` for what is not known; but
+//! `grpc_status` only in those of gRPC calls.
 
 use super::escape::{push_escaped, push_quoted};
 use super::record::AccessRecord;
@@ -45,6 +46,10 @@ pub(crate) fn push_json(out: &mut Vec<u8>, stamp: &mut Stamp, record: &AccessRec
     push_maybe(out, b",\"user_agent\":", record.user_agent);
     out.extend_from_slice(b",\"retries\":");
     push_number(out, record.retries);
+    if let Some(status) = record.grpc_status {
+        out.extend_from_slice(b",\"grpc_status\":");
+        push_number(out, status.code());
+    }
     let code = record.code.map(|code| code.as_str().as_bytes());
     push_maybe(out, b",\"code\":", code);
     push_maybe(out, b",\"error\":", record.error.map(str::as_bytes));

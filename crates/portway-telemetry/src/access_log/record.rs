@@ -3,7 +3,7 @@
 //! Must hold: field names are a contract with whoever reads the log. The query of a request is not
 //! among the fields: it may hold a key.
 
-use portway_core::Code;
+use portway_core::{Code, GrpcStatus};
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -47,6 +47,8 @@ pub struct AccessRecord<'a> {
     pub user_agent: Option<&'a [u8]>,
     /// Tries after the first.
     pub retries: u32,
+    /// How a gRPC call ended; `None` for what is no call.
+    pub grpc_status: Option<GrpcStatus>,
     /// Why the gateway answered by itself.
     pub code: Option<Code>,
     /// What exactly happened. Never holds a secret.
@@ -93,6 +95,7 @@ fields! {
     BytesOut = "bytes_out";
     UserAgent = "user_agent";
     Retries = "retries";
+    GrpcStatus = "grpc_status";
     Code = "code";
     Error = "error";
 }

@@ -101,6 +101,10 @@ fn push_field(out: &mut Vec<u8>, field: Field, stamp: &mut Stamp, record: &Acces
         Field::BytesIn => return push_number(out, record.bytes_in),
         Field::BytesOut => return push_number(out, record.bytes_out),
         Field::Retries => return push_number(out, record.retries),
+        Field::GrpcStatus => match record.grpc_status {
+            Some(status) => return push_number(out, status.code()),
+            None => None,
+        },
         Field::UpstreamMs => match record.upstream_ns {
             Some(nanos) => return push_millis(out, nanos),
             None => None,

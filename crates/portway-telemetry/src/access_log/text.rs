@@ -36,6 +36,10 @@ pub(crate) fn push_line(out: &mut Vec<u8>, stamp: &mut Stamp, record: &AccessRec
         out.extend_from_slice(b" retries=");
         push_number(out, record.retries);
     }
+    if let Some(status) = record.grpc_status {
+        out.extend_from_slice(b" grpc_status=");
+        push_number(out, status.code());
+    }
     let code = record.code.map(|code| code.as_str());
     let pairs: [(&[u8], Option<&[u8]>); 8] = [
         (b" route=", record.route.map(str::as_bytes)),

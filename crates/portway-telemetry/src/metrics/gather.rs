@@ -157,6 +157,10 @@ impl Gather {
                 let labels = owned(&[&*name, code.as_str()]);
                 self.add(Metric::RequestErrors, labels, count);
             }
+            for (status, count) in route.grpc() {
+                let labels = owned(&[&*name, status.name()]);
+                self.add(Metric::GrpcCalls, labels, count);
+            }
             let hits = route.rate_limit_hits.read();
             if hits > 0 {
                 self.add(Metric::RateLimitHits, owned(&[&*name]), hits);

@@ -80,6 +80,8 @@ metrics! {
         "Bytes passed from targets to clients by tcp and tls listeners.";
     RequestErrors = "request_errors_total", Counter, ["route", "code"],
         "Exchanges the gateway answered by itself, by reason.";
+    GrpcCalls = "grpc_calls_total", Counter, ["route", "grpc_status"],
+        "gRPC calls finished, by how they ended.";
     TargetHealth = "target_health", Gauge, ["upstream", "target"],
         "1 if the target may be used, 0 if not.";
     BreakerState = "circuit_breaker_state", Gauge, ["upstream"],

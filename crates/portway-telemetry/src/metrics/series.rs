@@ -5,7 +5,7 @@
 //! Never: removes anything; whoever drops the last handle frees the whole series.
 
 use super::tally::{DURATION_BUCKETS, DURATIONS, Histogram, Tally};
-use portway_core::Code;
+use portway_core::{Code, GrpcStatus};
 use std::array;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU16, Ordering};
@@ -86,6 +86,7 @@ impl MethodLabel {
 pub(crate) struct RouteSeries {
     methods: [OnceLock<Box<MethodSeries>>; MethodLabel::ALL.len()],
     errors: OnceLock<Box<ErrorCounts>>,
+    grpc: OnceLock<Box<GrpcCounts>>,
     pub(crate) rate_limit_hits: Tally,
 }
 
@@ -101,6 +102,18 @@ impl RouteSeries {
         self.errors.get_or_init(Box::default).count(code);
     }
 
+    pub(crate) fn grpc_ended(&self, status: GrpcStatus) {
+        let counts = self.grpc.get_or_init(Box::default);
+        counts.0[usize::from(status.code())].add(1);
+    }
+
+    pub(crate) fn grpc(&self) -> impl Iterator<Item = (GrpcStatus, u64)> {
+        let counts = self.grpc.get().into_iter().flat_map(|c| &c.0);
+        GrpcStatus::all()
+            .zip(counts.map(Tally::read))
+            .filter(|(_, count)| *count > 0)
+    }
+
     pub(crate) fn methods(&self) -> impl Iterator<Item = (MethodLabel, &MethodSeries)> {
         MethodLabel::ALL
             .into_iter()
@@ -112,6 +125,10 @@ impl RouteSeries {
         self.errors.get().into_iter().flat_map(|e| e.counted())
     }
 }
+
+/// By the status's code.
+#[derive(Debug, Default)]
+struct GrpcCounts([Tally; GrpcStatus::COUNT]);
 
 /// By `Code as usize`.
 #[derive(Debug)]

@@ -6,7 +6,7 @@
 
 use super::series::{ListenerSeries, MethodLabel, RouteSeries, UpstreamSeries};
 use super::tally::{DURATIONS, Histogram, SIZE_BUCKETS, SIZES, Tally};
-use portway_core::{Code, Flood};
+use portway_core::{Code, Flood, GrpcStatus};
 use std::cell::OnceCell;
 use std::collections::HashMap;
 use std::marker::PhantomData;
@@ -122,6 +122,11 @@ impl RouteHandle {
     /// Counts an exchange the gateway answered by itself.
     pub fn error(&self, code: Code) {
         self.0.series.error(code);
+    }
+
+    /// Counts a gRPC call.
+    pub fn grpc_ended(&self, status: GrpcStatus) {
+        self.0.series.grpc_ended(status);
     }
 
     /// Counts an exchange a rate limit refused.

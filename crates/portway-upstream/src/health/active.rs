@@ -15,7 +15,7 @@ use portway_tls::TargetName;
 use tokio::sync::Semaphore;
 use tokio::task::{AbortHandle, JoinSet};
 
-use crate::health::probe::probe;
+use crate::health::probe::{Asked, probe};
 use crate::spec::HealthSpec;
 use crate::target::{Target, Unfit};
 use crate::upstream::Upstream;
@@ -112,8 +112,12 @@ impl Checker {
             let known = self.upstream.targets();
             let target = known.targets.iter().find(|t| t.addr == addr);
             let name = target.map_or(TargetName::Ip(addr.ip()), |t| t.tls_name());
-            let tls = connector.as_deref().map(|connector| (connector, name));
-            let result = probe(addr, &self.spec.probe, self.spec.timeout, tls).await;
+            let asked = Asked {
+                addr,
+                protocol: self.upstream.spec.protocol,
+                tls: connector.as_deref().map(|connector| (connector, name)),
+            };
+            let result = probe(asked, &self.spec.probe, self.spec.timeout).await;
             drop(place);
             let set = self.upstream.targets();
             if let Some(target) = set.targets.iter().find(|t| t.addr == addr) {

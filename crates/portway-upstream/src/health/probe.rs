@@ -5,6 +5,8 @@
 //! each time, so that a log can be searched.
 //! Never: uses pooled connections. A check is to see what a new client would see.
 
+mod h2;
+
 use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -17,37 +19,69 @@ use portway_tls::{Connector, TargetName};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::spec::Probe;
+use crate::spec::{Probe, Protocol};
 
 /// A reply's head is no larger than this, bytes; the body is not read.
 pub(crate) const HEAD_BYTES_MAX: usize = 64 * 1024;
 
+/// Who is asked, and how to get there.
+#[derive(Clone, Copy)]
+pub(crate) struct Asked<'a> {
+    pub addr: SocketAddr,
+    pub protocol: Protocol,
+    /// With TLS, by this name.
+    pub tls: Option<(&'a Connector, TargetName<'a>)>,
+}
+
+/// A connection, with TLS or without.
+trait Transport: AsyncRead + AsyncWrite + Unpin + Send {}
+
+impl<T: AsyncRead + AsyncWrite + Unpin + Send> Transport for T {}
+
+impl Asked<'_> {
+    async fn open(&self) -> Result<Box<dyn Transport>, String> {
+        let stream = connect(self.addr).await?;
+        let Some((connector, name)) = self.tls else {
+            return Ok(Box::new(stream));
+        };
+        let secure = connector.connect(stream, name).await;
+        let secure = secure.map_err(|error| format!("TLS: {error}"))?;
+        Ok(Box::new(secure))
+    }
+
+    fn scheme(&self) -> &'static str {
+        if self.tls.is_some() { "https" } else { "http" }
+    }
+}
+
 /// Asks once; or why the target is not well.
 pub(crate) async fn probe(
-    addr: SocketAddr,
+    asked: Asked<'_>,
     probe: &Probe,
     timeout: Duration,
-    tls: Option<(&Connector, TargetName<'_>)>,
 ) -> Result<(), Box<str>> {
-    let asked = async {
-        let stream = connect(addr).await?;
+    let addr = asked.addr;
+    let checking = async {
         match probe {
-            Probe::Tcp => Ok(()),
+            Probe::Tcp => connect(addr).await.map(drop),
             Probe::Http { path, host, expect } => {
                 let host = host.as_deref();
-                let status = match tls {
-                    None => ask(stream, addr, path, host).await?,
-                    Some((connector, name)) => {
-                        let secure = connector.connect(stream, name).await;
-                        let secure = secure.map_err(|error| format!("TLS: {error}"))?;
-                        ask(secure, addr, path, host).await?
+                let status = match asked.protocol {
+                    Protocol::H1 => ask(asked.open().await?, addr, path, host).await?,
+                    Protocol::H2 => {
+                        let question = h2::get(asked.scheme(), addr, path, host)?;
+                        h2::status(asked.open().await?, question).await?
                     }
                 };
                 judge(status, expect)
             }
+            Probe::Grpc { service } => {
+                let question = h2::check(asked.scheme(), addr, service)?;
+                h2::serving(asked.open().await?, question).await
+            }
         }
     };
-    match tokio::time::timeout(timeout, asked).await {
+    match tokio::time::timeout(timeout, checking).await {
         Ok(result) => result.map_err(String::into_boxed_str),
         Err(_) => Err(format!("no {} in {timeout:?}", awaited(probe)).into_boxed_str()),
     }
@@ -56,7 +90,7 @@ pub(crate) async fn probe(
 fn awaited(probe: &Probe) -> &'static str {
     match probe {
         Probe::Tcp => "connection",
-        Probe::Http { .. } => "reply",
+        Probe::Http { .. } | Probe::Grpc { .. } => "reply",
     }
 }
 

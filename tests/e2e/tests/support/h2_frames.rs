@@ -4,7 +4,7 @@
 //! counted. Never: keeps HPACK state; what it sends needs none.
 
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
@@ -109,6 +109,12 @@ impl FrameConn {
         let mut payload = last.to_be_bytes().to_vec();
         payload.extend(code.to_be_bytes());
         self.send(GOAWAY, 0, 0, &payload);
+    }
+
+    /// Closes, so that what was sent still arrives: not with a reset over unread octets.
+    pub fn hang_up(&mut self) {
+        let _ = self.stream.shutdown(Shutdown::Write);
+        while self.read().is_ok() {}
     }
 
     /// Waits until the gateway has closed.

@@ -1,0 +1,79 @@
+//! One question over a connection of its own, for health checks: not on the path of exchanges.
+//!
+//! Must hold: the answer is whole or there is none; no more than [`ANSWER_BYTES_MAX`] of it are kept.
+//! Needs no runtime of one thread, unlike [`super::client`].
+
+use std::future::poll_fn;
+
+use ::h2::client::{ResponseFuture, handshake};
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, Request, StatusCode};
+use tokio::io::{AsyncRead, AsyncWrite};
+
+/// Of an answer's body, bytes; more is an error.
+pub const ANSWER_BYTES_MAX: usize = 64 * 1024;
+
+/// A whole reply.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// Its status.
+    pub status: StatusCode,
+    /// Its fields.
+    pub headers: HeaderMap,
+    /// Its body.
+    pub body: Bytes,
+    /// Its trailers, if it has any.
+    pub trailers: Option<HeaderMap>,
+}
+
+/// Asks and waits for the answer; or says what went wrong.
+///
+/// # Errors
+///
+/// What went wrong, in words.
+pub async fn ask<T: AsyncRead + AsyncWrite + Unpin>(
+    io: T,
+    question: Request<Bytes>,
+) -> Result<Answer, String> {
+    let (mut send, connection) = handshake(io)
+        .await
+        .map_err(|error| format!("HTTP/2: {error}"))?;
+    let (head, body) = question.into_parts();
+    let asked = async {
+        poll_fn(|cx| send.poll_ready(cx)).await?;
+        let head = Request::from_parts(head, ());
+        let (reply, mut stream) = send.send_request(head, body.is_empty())?;
+        if !body.is_empty() {
+            stream.send_data(body, true)?;
+        }
+        answer(reply).await
+    };
+    tokio::select! {
+        biased;
+        answer = asked => answer.map_err(|error| format!("HTTP/2: {error}")),
+        ended = connection => Err(match ended {
+            Ok(()) => "closed without a reply".to_owned(),
+            Err(error) => format!("HTTP/2: {error}"),
+        }),
+    }
+}
+
+async fn answer(reply: ResponseFuture) -> Result<Answer, ::h2::Error> {
+    let (head, mut stream) = reply.await?.into_parts();
+    let mut body = BytesMut::new();
+    while let Some(data) = stream.data().await {
+        let data = data?;
+        if body.len() + data.len() > ANSWER_BYTES_MAX {
+            return Err(::h2::Reason::ENHANCE_YOUR_CALM.into());
+        }
+        stream.flow_control().release_capacity(data.len())?;
+        body.extend_from_slice(&data);
+    }
+    let trailers = stream.trailers().await?;
+    Ok(Answer {
+        status: head.status,
+        headers: head.headers,
+        body: body.freeze(),
+        trailers,
+    })
+}
