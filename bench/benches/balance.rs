@@ -1,4 +1,5 @@
-//! One pick of each balancing policy over ten targets; then with what it learns from the exchange.
+//! One pick of each balancing policy over 10 and over 100 targets; then all that an exchange costs the
+//! balancer: the pick, counting the exchange in and another one out, and learning from how it ended.
 
 use std::hint::black_box;
 use std::time::Duration;
@@ -8,7 +9,7 @@ use portway_balance::{Balancer, NAMES, Outcome, PolicyKind, build};
 use portway_bench::balance::Targets;
 use portway_core::Mono;
 
-const TARGETS: u16 = 10;
+const SIZES: [u16; 2] = [10, 100];
 const SEED: u64 = 42;
 
 /// Exchanges a policy has learned from before its picks are timed.
@@ -27,35 +28,38 @@ fn pick(balancer: &mut dyn Balancer, targets: &Targets, turn: u64) -> Option<usi
     balancer.pick(black_box(&targets.view(now(turn))), hash(turn))
 }
 
-fn pick_and_learn(balancer: &mut dyn Balancer, targets: &Targets, turn: u64) {
+fn exchange(balancer: &mut dyn Balancer, targets: &mut Targets, turn: u64) {
     if let Some(target) = pick(balancer, targets, turn) {
+        targets.begin_and_end(target);
         let latency = Duration::from_micros(200 + turn % 100);
         balancer.done(target, Outcome { latency, ok: true }, now(turn));
     }
 }
 
 fn policies(c: &mut Criterion) {
-    let targets = Targets::new(TARGETS);
     for name in NAMES {
         let kind = PolicyKind::parse(name).expect("every listed name parses");
-        let mut balancer = build(kind, &targets.infos, SEED);
-        let mut turn = 0_u64;
-        for _ in 0..LEARNED {
-            turn += 1;
-            pick_and_learn(&mut *balancer, &targets, turn);
+        for size in SIZES {
+            let mut targets = Targets::new(kind, size);
+            let mut balancer = build(kind, &targets.infos, SEED);
+            let mut turn = 0_u64;
+            for _ in 0..LEARNED {
+                turn += 1;
+                exchange(&mut *balancer, &mut targets, turn);
+            }
+            c.bench_function(&format!("balance/{name}/{size}"), |bencher| {
+                bencher.iter(|| {
+                    turn += 1;
+                    pick(&mut *balancer, &targets, turn)
+                });
+            });
+            c.bench_function(&format!("balance_exchange/{name}/{size}"), |bencher| {
+                bencher.iter(|| {
+                    turn += 1;
+                    exchange(&mut *balancer, &mut targets, turn);
+                });
+            });
         }
-        c.bench_function(&format!("balance/{name}"), |bencher| {
-            bencher.iter(|| {
-                turn += 1;
-                pick(&mut *balancer, &targets, turn)
-            });
-        });
-        c.bench_function(&format!("balance_and_learn/{name}"), |bencher| {
-            bencher.iter(|| {
-                turn += 1;
-                pick_and_learn(&mut *balancer, &targets, turn)
-            });
-        });
     }
 }
 

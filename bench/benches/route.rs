@@ -1,10 +1,11 @@
-//! Finding a route: at 10, 1,000 and 10,000 routes, spread over hosts or all in one tree.
+//! Finding a route: at 10, 1,000 and 10,000 routes, spread over hosts or all in one tree; and among
+//! 10, 100 and 1,000 routes of one path that differ by the value of a header.
 
 use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
-use portway_bench::routes::{Input, Shape, specs};
-use portway_route::{Params, RouteTable};
+use portway_bench::routes::{Input, Shape, Tenants, specs};
+use portway_route::{Found, Params, RouteTable};
 
 const SIZES: [usize; 3] = [10, 1_000, 10_000];
 
@@ -28,6 +29,24 @@ fn find(c: &mut Criterion) {
     group.finish();
 }
 
+fn find_by_header(c: &mut Criterion) {
+    let mut group = c.benchmark_group("route_find_by_header");
+    for size in [10, 100, 1_000] {
+        let tenants = Tenants::new(size);
+        let mut params = Params::new();
+        let mut number = 0;
+        group.bench_function(BenchmarkId::from_parameter(size), |bencher| {
+            bencher.iter(|| {
+                number += 1;
+                let lookup = tenants.lookup(number);
+                let found = tenants.table.find(black_box(&lookup), &mut params);
+                assert!(matches!(found, Found::Route(_)));
+            });
+        });
+    }
+    group.finish();
+}
+
 fn build(c: &mut Criterion) {
     let mut group = c.benchmark_group("route_build");
     group.sample_size(10);
@@ -38,5 +57,5 @@ fn build(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, find, build);
+criterion_group!(benches, find, find_by_header, build);
 criterion_main!(benches);

@@ -8,7 +8,7 @@ from harness.paths import PROJECT, RELEASE, TARGET
 
 
 def micro(arena, options):
-    """Mean nanoseconds by id with the confidence interval, or None when they do not run."""
+    """Median nanoseconds by id with the confidence interval, or None when they do not run."""
     # What an earlier run left must not pass for this one's.
     shutil.rmtree(TARGET / "criterion", ignore_errors=True)
     command = ["cargo", "bench", "--target-dir", str(TARGET), "-p", "portway-bench", "--benches", "--"]
@@ -36,8 +36,9 @@ def stored():
     found = {}
     for path in sorted((TARGET / "criterion").glob("**/new/estimates.json")):
         name = json.loads((path.parent / "benchmark.json").read_text())["full_id"]
-        mean = json.loads(path.read_text())["mean"]
-        interval = mean["confidence_interval"]
-        found[name] = {"ns": mean["point_estimate"], "low": interval["lower_bound"],
+        # The median: one interrupt is enough to move a mean of nanoseconds.
+        median = json.loads(path.read_text())["median"]
+        interval = median["confidence_interval"]
+        found[name] = {"ns": median["point_estimate"], "low": interval["lower_bound"],
                        "high": interval["upper_bound"]}
     return found

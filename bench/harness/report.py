@@ -147,7 +147,7 @@ def micro_table(results):
     benches = (results["scenarios"].get("micro") or {}).get("benches", {})
     rows = [[name, number(one["ns"]), f"{number(one['low'])} to {number(one['high'])}"]
             for name, one in benches.items()]
-    return "Micro benches", ["bench", "mean ns", "95 % interval"], rows
+    return "Micro benches", ["bench", "median ns", "95 % interval"], rows
 
 
 def ran(results):

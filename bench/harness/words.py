@@ -41,7 +41,12 @@ rate of 10,000 requests a second.""",
 Counted by `strace -c -f` while wrk runs 64 connections; only counts are used, times under strace mean
 nothing.""",
     "Micro benches": """\
-`cargo bench -p portway-bench` (criterion); sources in `bench/benches`.""",
+`cargo bench -p portway-bench` (criterion); sources in `bench/benches`, with what each does. The goals take
+the slowest of a group. `limiter` is the filter's whole request hook for a request that passes; `breaker` is
+leave to send and the verdict together. `balance` is the pick alone while counts stand still;
+`balance_exchange` is all that an exchange costs the balancer: the pick, counting it in and another one out
+(two locked additions), and learning from how it ended. `config_compile` is from text to plan, for the
+document of the reload scenario; `config_compile_filters` has targets and three filters in each route.""",
 }
 
 REPEAT = """\

@@ -5,4 +5,6 @@
 //! It never measures anything itself.
 
 pub mod balance;
+pub mod documents;
+pub mod filters;
 pub mod routes;

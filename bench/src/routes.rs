@@ -4,9 +4,9 @@
 //! Two shapes: `hosts` (100 hosts share the routes, as a gateway of many teams) and `flat` (any host,
 //! all routes in one tree). Every tenth route has a parameter, every seventh names methods.
 
-use http::{HeaderMap, Method};
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use portway_core::ListenerId;
-use portway_route::{HostPattern, Lookup, PathPattern, RouteSpec, RouteTable};
+use portway_route::{HostPattern, Lookup, PathPattern, RouteSpec, RouteTable, ValueMatch};
 
 const HOSTS: usize = 100;
 /// Look-ups of one input: their texts are larger than the first-level cache.
@@ -103,6 +103,53 @@ impl Input {
             query: None,
             method: &Method::GET,
             headers: &self.headers,
+        }
+    }
+}
+
+/// Routes of one path that differ by what a header says, and requests for them.
+pub struct Tenants {
+    pub table: RouteTable,
+    requests: Vec<HeaderMap>,
+}
+
+impl Tenants {
+    /// # Panics
+    /// If the table does not build.
+    #[must_use]
+    pub fn new(count: usize) -> Tenants {
+        let header = HeaderName::from_static("x-tenant");
+        let tenant = |index: usize| format!("tenant-{index}");
+        let specs: Vec<RouteSpec> = (0..count)
+            .map(|index| {
+                let mut spec = RouteSpec::any(&format!("route{index}"));
+                spec.path = PathPattern::prefix("/api").expect("a valid prefix");
+                spec.headers = vec![(header.clone(), ValueMatch::Exact(tenant(index)))];
+                spec
+            })
+            .collect();
+        let request = |number: usize| {
+            let mut headers = HeaderMap::new();
+            let value = HeaderValue::try_from(tenant(number * 7919 % count));
+            headers.insert(header.clone(), value.expect("visible characters"));
+            headers
+        };
+        Tenants {
+            table: RouteTable::build(&specs).expect("routes without problems"),
+            requests: (0..LOOKUPS).map(request).collect(),
+        }
+    }
+
+    /// The look-up with this number, modulo how many there are.
+    #[must_use]
+    pub fn lookup(&self, number: usize) -> Lookup<'_> {
+        Lookup {
+            listener: ListenerId(0),
+            host: "api.example.com",
+            path: "/api/items/42",
+            query: None,
+            method: &Method::GET,
+            headers: &self.requests[number % LOOKUPS],
         }
     }
 }

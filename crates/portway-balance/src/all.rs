@@ -83,6 +83,13 @@ impl PolicyKind {
     pub fn uses_hash(self) -> bool {
         matches!(self, PolicyKind::RingHash | PolicyKind::Maglev)
     }
+
+    /// Whether a pick looks at the load of every target, which is faster when they lie
+    /// [`SideBySide`](crate::SideBySide).
+    #[must_use]
+    pub fn reads_all_loads(self) -> bool {
+        matches!(self, PolicyKind::LeastConnections)
+    }
 }
 
 /// A balancer for one worker. Give each worker another `seed`, or all of them pick alike.
@@ -91,9 +98,9 @@ pub fn build(kind: PolicyKind, targets: &[TargetInfo], seed: u64) -> Box<dyn Bal
     match kind {
         PolicyKind::RoundRobin => Box::new(RoundRobin::new(targets, seed)),
         PolicyKind::WeightedRoundRobin => Box::new(WeightedRoundRobin::new(targets, seed)),
-        PolicyKind::Random => Box::new(Random::new(targets, seed)),
+        PolicyKind::Random => Box::new(Random::new(seed)),
         PolicyKind::LeastConnections => Box::new(LeastConnections::new(seed)),
-        PolicyKind::P2c => Box::new(P2c::new(targets, seed)),
+        PolicyKind::P2c => Box::new(P2c::new(seed)),
         PolicyKind::Ewma => Box::new(Ewma::new(targets, seed)),
         PolicyKind::RingHash => Box::new(RingHash::new(targets, seed)),
         PolicyKind::Maglev => Box::new(Maglev::new(targets, seed)),

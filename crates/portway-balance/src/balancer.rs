@@ -6,11 +6,11 @@
 //! load 0, so that a wrong view costs a poor pick and not a panic.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use portway_core::Mono;
+
+use crate::load::Load;
 
 /// Effective weights are configured weights times this, so that a slow-start ramp has steps.
 pub const WEIGHT_SCALE: u32 = 100;
@@ -27,49 +27,19 @@ pub struct TargetInfo {
     pub weight: u32,
 }
 
-/// Exchanges under way to one target, shared by all workers. Alone on its cache lines: two targets'
-/// counters next to each other would slow each other down.
-#[derive(Debug, Default)]
-#[repr(align(128))]
-pub struct Load(AtomicU32);
-
-impl Load {
-    /// No exchange under way.
-    #[must_use]
-    pub fn new() -> Load {
-        Load::default()
-    }
-
-    /// One exchange more.
-    #[inline]
-    pub fn begin(&self) {
-        self.0.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// One exchange fewer. Each `begin` has exactly one `end`.
-    #[inline]
-    pub fn end(&self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
-
-    /// Exchanges under way now.
-    #[must_use]
-    #[inline]
-    pub fn active(&self) -> u32 {
-        self.0.load(Ordering::Relaxed)
-    }
-}
-
 /// What a pick may look at. All indices are positions in the set last given to `set_targets`.
 #[derive(Clone, Copy, Debug)]
 pub struct View<'a> {
+    /// Another number whenever `usable`, `weights` or `loads` are not what they were: what a policy
+    /// works out from them it keeps until then.
+    pub version: u64,
     /// Targets that may be picked, ascending: health and panic threshold are already applied.
     pub usable: &'a [u32],
     /// Effective weight of each target by index: configured × [`WEIGHT_SCALE`], less during slow
     /// start.
     pub weights: &'a [u32],
     /// Exchanges under way by target index.
-    pub loads: &'a [Arc<Load>],
+    pub loads: &'a [Load],
     /// Targets this exchange has already tried: avoided while others remain.
     pub tried: &'a [u32],
     /// Now.
@@ -88,7 +58,7 @@ impl View<'_> {
     #[must_use]
     #[inline]
     pub fn active(&self, target: u32) -> u32 {
-        self.loads.get(target as usize).map_or(0, |l| l.active())
+        self.loads.get(target as usize).map_or(0, Load::active)
     }
 
     /// Whether this exchange has tried the target before.
@@ -180,6 +150,7 @@ mod tests {
     #[test]
     fn a_view_with_short_slices_is_no_panic() {
         let view = View {
+            version: 1,
             usable: &[0, 5],
             weights: &[],
             loads: &[],
@@ -189,14 +160,5 @@ mod tests {
         assert_eq!(view.weight(5), 0);
         assert_eq!(view.active(5), 0);
         assert!(view.is_usable(5) && !view.is_usable(1));
-    }
-
-    #[test]
-    fn load_counts_what_is_under_way() {
-        let load = Load::new();
-        load.begin();
-        load.begin();
-        load.end();
-        assert_eq!(load.active(), 1);
     }
 }

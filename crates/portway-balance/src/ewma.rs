@@ -10,10 +10,8 @@ use std::time::Duration;
 
 use portway_core::Mono;
 
-use crate::balancer::{Balancer, Outcome, TargetInfo, View, carry_over};
-use crate::choose::two_by_weight;
-use crate::random::weight_max;
-use crate::rng::Rng;
+use crate::balancer::{Balancer, Outcome, TargetInfo, View, carry_over, full_weight};
+use crate::sampler::Sampler;
 
 /// After this time without use an average has faded to 1/e; Finagle's and Linkerd's default.
 pub const DECAY: Duration = Duration::from_secs(10);
@@ -43,7 +41,8 @@ const FRESH: Average = Average {
 
 /// See the module.
 pub struct Ewma {
-    rng: Rng,
+    sampler: Sampler,
+    /// The largest effective weight that the set can have: what load counts against.
     weight_max: u32,
     keys: Vec<u64>,
     averages: Vec<Average>,
@@ -54,7 +53,7 @@ impl Ewma {
     #[must_use]
     pub fn new(targets: &[TargetInfo], seed: u64) -> Ewma {
         let mut ewma = Ewma {
-            rng: Rng::new(seed),
+            sampler: Sampler::new(seed),
             weight_max: 0,
             keys: Vec::new(),
             averages: Vec::new(),
@@ -102,7 +101,7 @@ fn remaining(nanos: u64) -> f64 {
 
 impl Balancer for Ewma {
     fn pick(&mut self, view: &View<'_>, _hash: Option<u64>) -> Option<usize> {
-        let (first, second) = two_by_weight(view, &mut self.rng, self.weight_max)?;
+        let (first, second) = self.sampler.two(view)?;
         let Some(second) = second else {
             return Some(first);
         };
@@ -131,18 +130,17 @@ impl Balancer for Ewma {
         }
         let nanos = nanos.max(MEASURED_MIN);
         let kept = remaining(now.nanos().saturating_sub(average.at.nanos()));
-        average.nanos = if nanos > average.nanos {
-            nanos
-        } else {
-            average.nanos * kept + nanos * (1.0 - kept)
-        };
+        let smoothed = average.nanos * kept + nanos * (1.0 - kept);
+        // As good as even odds again.
+        average.nanos = select_unpredictable(nanos > average.nanos, nanos, smoothed);
         average.at = now;
     }
 
     fn set_targets(&mut self, targets: &[TargetInfo]) {
         self.averages = carry_over(&self.keys, &self.averages, targets, &FRESH);
         self.keys = targets.iter().map(|t| t.key).collect();
-        self.weight_max = weight_max(targets);
+        self.weight_max = targets.iter().map(full_weight).max().unwrap_or(0);
+        self.sampler.forget();
     }
 }
 

@@ -7,9 +7,9 @@
 //! Never: follows slow start or load; a key stays where it is.
 
 use crate::balancer::{Balancer, TargetInfo, View, hash};
-use crate::choose::{by_counting, by_weight, is_first_choice};
-use crate::random::weight_max;
-use crate::rng::{Rng, mix};
+use crate::choose::{by_counting, is_first_choice};
+use crate::rng::mix;
+use crate::sampler::Sampler;
 
 /// Table size, a prime as the permutations need: the paper's and Envoy's default.
 pub const TABLE_SIZE: usize = 65_537;
@@ -25,8 +25,8 @@ const EMPTY: u32 = u32::MAX;
 
 /// See the module.
 pub struct Maglev {
-    rng: Rng,
-    weight_max: u32,
+    /// For exchanges without a hash.
+    sampler: Sampler,
     table: Vec<u32>,
 }
 
@@ -35,8 +35,7 @@ impl Maglev {
     #[must_use]
     pub fn new(targets: &[TargetInfo], seed: u64) -> Maglev {
         let mut maglev = Maglev {
-            rng: Rng::new(seed),
-            weight_max: 0,
+            sampler: Sampler::new(seed),
             table: Vec::new(),
         };
         maglev.set_targets(targets);
@@ -47,7 +46,7 @@ impl Maglev {
 impl Balancer for Maglev {
     fn pick(&mut self, view: &View<'_>, hash: Option<u64>) -> Option<usize> {
         let Some(mut hash) = hash else {
-            return by_weight(view, &mut self.rng, self.weight_max);
+            return self.sampler.one(view);
         };
         // A target that is away leaves its keys to all others by weight, not to a neighbour.
         for _ in 0..STEPS_MAX {
@@ -63,7 +62,7 @@ impl Balancer for Maglev {
     }
 
     fn set_targets(&mut self, targets: &[TargetInfo]) {
-        self.weight_max = weight_max(targets);
+        self.sampler.forget();
         self.table = populate(targets);
     }
 }

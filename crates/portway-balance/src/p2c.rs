@@ -8,32 +8,26 @@
 use std::hint::select_unpredictable;
 
 use crate::balancer::{Balancer, TargetInfo, View};
-use crate::choose::two_by_weight;
-use crate::random::weight_max;
-use crate::rng::Rng;
+use crate::sampler::Sampler;
 
 /// See the module.
 pub struct P2c {
-    rng: Rng,
-    weight_max: u32,
+    sampler: Sampler,
 }
 
 impl P2c {
     /// The same `seed` gives the same draws.
     #[must_use]
-    pub fn new(targets: &[TargetInfo], seed: u64) -> P2c {
-        let mut p2c = P2c {
-            rng: Rng::new(seed),
-            weight_max: 0,
-        };
-        p2c.set_targets(targets);
-        p2c
+    pub fn new(seed: u64) -> P2c {
+        P2c {
+            sampler: Sampler::new(seed),
+        }
     }
 }
 
 impl Balancer for P2c {
     fn pick(&mut self, view: &View<'_>, _hash: Option<u64>) -> Option<usize> {
-        let (first, second) = two_by_weight(view, &mut self.rng, self.weight_max)?;
+        let (first, second) = self.sampler.two(view)?;
         let Some(second) = second else {
             return Some(first);
         };
@@ -42,8 +36,8 @@ impl Balancer for P2c {
         Some(select_unpredictable(better, second, first))
     }
 
-    fn set_targets(&mut self, targets: &[TargetInfo]) {
-        self.weight_max = weight_max(targets);
+    fn set_targets(&mut self, _targets: &[TargetInfo]) {
+        self.sampler.forget();
     }
 }
 

@@ -6,9 +6,9 @@
 //! Never: follows slow start or load; a key stays where it is.
 
 use crate::balancer::{Balancer, TargetInfo, View, hash};
-use crate::choose::{by_counting, by_weight, is_first_choice};
-use crate::random::weight_max;
-use crate::rng::{Rng, mix};
+use crate::choose::{by_counting, is_first_choice};
+use crate::rng::mix;
+use crate::sampler::Sampler;
 
 /// Points of the heaviest target. Two such targets make 1024 points, the usual least size of a
 /// ring; shares then differ by about 1 / sqrt(512) = 4 %.
@@ -21,8 +21,8 @@ const STEPS_MAX: usize = 1024;
 
 /// See the module.
 pub struct RingHash {
-    rng: Rng,
-    weight_max: u32,
+    /// For exchanges without a hash.
+    sampler: Sampler,
     /// Where the points are, ascending, and the target of each.
     points: Vec<u64>,
     owners: Vec<u32>,
@@ -38,8 +38,7 @@ impl RingHash {
     #[must_use]
     pub fn new(targets: &[TargetInfo], seed: u64) -> RingHash {
         let mut ring = RingHash {
-            rng: Rng::new(seed),
-            weight_max: 0,
+            sampler: Sampler::new(seed),
             points: Vec::new(),
             owners: Vec::new(),
             first: Vec::new(),
@@ -64,7 +63,7 @@ impl RingHash {
 impl Balancer for RingHash {
     fn pick(&mut self, view: &View<'_>, hash: Option<u64>) -> Option<usize> {
         let Some(hash) = hash else {
-            return by_weight(view, &mut self.rng, self.weight_max);
+            return self.sampler.one(view);
         };
         let count = self.owners.len();
         let mut at = self.find(hash);
@@ -80,7 +79,7 @@ impl Balancer for RingHash {
     }
 
     fn set_targets(&mut self, targets: &[TargetInfo]) {
-        self.weight_max = weight_max(targets);
+        self.sampler.forget();
         let ring = place(targets);
         let bits = ring.len().next_power_of_two().trailing_zeros().max(1);
         self.shift = 64 - bits;

@@ -41,12 +41,11 @@ pub struct WeightedRoundRobin {
     states: Vec<State>,
     /// Whether a usable target has a penalty: then targets are looked at one by one.
     recovering: bool,
-    /// Empty unless `usable` and `weights` are the view that they were made from.
+    /// Empty, or made from the view of this version.
     groups: Vec<Group>,
+    version: u64,
     members: Vec<u32>,
     total: i64,
-    usable: Vec<u32>,
-    weights: Vec<u32>,
     rng: Rng,
 }
 
@@ -59,10 +58,9 @@ impl WeightedRoundRobin {
             states: Vec::new(),
             recovering: false,
             groups: Vec::new(),
+            version: 0,
             members: Vec::new(),
             total: 0,
-            usable: Vec::new(),
-            weights: Vec::new(),
             rng: Rng::new(seed),
         };
         wrr.set_targets(targets);
@@ -121,20 +119,16 @@ impl WeightedRoundRobin {
         Some(target as usize)
     }
 
-    /// Whether the groups are those of this view. Comparing is cheap (memory order, no branch for a
-    /// target), and one thing less for the caller to get right than telling would be.
+    /// Whether the groups are those of this view.
     #[inline]
     fn is_grouped(&self, view: &View<'_>) -> bool {
-        !self.groups.is_empty() && self.usable == view.usable && self.weights == view.weights
+        self.version == view.version && !self.groups.is_empty()
     }
 
     /// Makes groups for a view, unless one of its targets is recovering. Allocates nothing:
     /// `set_targets` made room.
     fn group(&mut self, view: &View<'_>) {
-        self.usable.clear();
-        self.usable.extend_from_slice(view.usable);
-        self.weights.clear();
-        self.weights.extend_from_slice(view.weights);
+        self.version = view.version;
         let penalty = |t: &u32| self.states.get(*t as usize).map_or(0, |s| s.penalty);
         self.recovering = view.usable.iter().any(|t| penalty(t) > 0);
         if self.recovering {
@@ -214,9 +208,7 @@ impl Balancer for WeightedRoundRobin {
             state.current = 0;
         }
         self.recovering = self.states.iter().any(|s| s.penalty > 0);
-        for list in [&mut self.usable, &mut self.weights, &mut self.members] {
-            *list = Vec::with_capacity(targets.len());
-        }
+        self.members = Vec::with_capacity(targets.len());
         self.groups = Vec::with_capacity(targets.len());
     }
 }

@@ -176,11 +176,6 @@ struct RateLimit {
     clock: Clock,
 }
 
-/// Left by the request hook for the response hook: what a keyed limit decided, by filter, for there
-/// may be several. Looking the key up again could find another: filters change headers in between.
-#[derive(Clone, Default)]
-struct Decided(Vec<(usize, Rest)>);
-
 impl RateLimit {
     fn decide(&self, exchange: &Exchange, now: Mono) -> Verdict {
         match &self.buckets {
@@ -197,23 +192,23 @@ impl RateLimit {
         match &self.buckets {
             Buckets::One(bucket) => Some(bucket.rest(&self.quota, exchange.seen_at)),
             Buckets::PerKey(_) => {
-                let Decided(list) = exchange.extensions.get()?;
-                let mine = list.iter().find(|(filter, _)| *filter == self.address());
-                mine.map(|(_, rest)| *rest)
+                let mut marks = exchange.marks.iter();
+                let mine = marks.find(|(filter, _)| *filter == self.address());
+                mine.map(|(_, full_in_ns)| self.quota.rest(*full_in_ns))
             }
         }
     }
 
+    /// Leaves what a keyed limit decided for the response hook. Looking the key up again could find
+    /// another: filters change headers in between.
     fn remember(&self, exchange: &mut Exchange, verdict: Verdict) {
-        if self.tell.is_none() || matches!(self.buckets, Buckets::One(_)) {
-            return;
+        if self.tell.is_some() && matches!(self.buckets, Buckets::PerKey(_)) {
+            let full_in_ns = match verdict {
+                Verdict::Pass { full_in_ns } => full_in_ns,
+                Verdict::Refuse { after_ns } => self.quota.full_in(after_ns),
+            };
+            exchange.marks.push((self.address(), full_in_ns));
         }
-        let rest = match verdict {
-            Verdict::Pass(rest) => rest,
-            Verdict::Refuse { after_ns } => self.quota.empty(after_ns),
-        };
-        let decided = exchange.extensions.get_or_insert_default::<Decided>();
-        decided.0.push((self.address(), rest));
     }
 }
 

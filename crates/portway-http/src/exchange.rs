@@ -11,6 +11,7 @@ use std::task::{Context, Poll, Waker};
 use http::{Extensions, HeaderMap, StatusCode};
 use portway_core::{Code, GrpcStatus, ListenerId, Mono, ProxyError, RouteId, UpstreamId};
 use portway_tls::Session;
+use smallvec::SmallVec;
 
 use crate::{Body, OwnFields, Reply, Request, grpc, h1, h2};
 
@@ -260,6 +261,8 @@ pub struct Exchange {
     pub notes: Notes,
     /// Values that one filter leaves for another, by type.
     pub extensions: Extensions,
+    /// A number that a filter leaves for its own response hook, by the filter's address.
+    pub marks: SmallVec<[(usize, u64); 2]>,
 }
 
 impl Exchange {
@@ -297,6 +300,7 @@ impl Exchange {
             own_fields: OwnFields::default(),
             notes: Notes::default(),
             extensions: Extensions::new(),
+            marks: SmallVec::new(),
         }
     }
 
@@ -317,6 +321,7 @@ impl Exchange {
         self.own_fields.clear();
         self.notes = Notes::default();
         self.extensions.clear();
+        self.marks.clear();
     }
 
     /// A reply made by the gateway for this exchange, noted as such.

@@ -15,6 +15,7 @@
 //! path, regex, longest prefix (read from the left, a literal segment beats a `{name}` one, which
 //! beats `{*rest}`, which beats the end of the pattern); more conditions; order in the file.
 
+mod by_header;
 mod condition;
 mod explain;
 mod host;

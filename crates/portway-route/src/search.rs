@@ -6,6 +6,7 @@
 use http::Method;
 use portway_core::ListenerId;
 
+use crate::by_header::{ByHeader, VALUES_MIN};
 use crate::spec::RouteSpec;
 use crate::table::{Compiled, Lookup, Methods};
 use crate::tree::{Candidate, NONE, Visitor};
@@ -113,6 +114,7 @@ impl<'t> Test<'t> {
 /// Finds the smallest rank.
 pub(crate) struct Best<'t> {
     test: Test<'t>,
+    by_header: &'t ByHeader,
     rank: u32,
     route: u32,
     method_missed: bool,
@@ -121,11 +123,13 @@ pub(crate) struct Best<'t> {
 impl<'t> Best<'t> {
     pub(crate) fn new(
         routes: &'t [Compiled],
+        by_header: &'t ByHeader,
         lookup: &'t Lookup<'t>,
         scratch: &'t mut Vec<u8>,
     ) -> Self {
         Self {
             test: Test::new(routes, lookup, scratch),
+            by_header,
             rank: NONE,
             route: NONE,
             method_missed: false,
@@ -140,16 +144,9 @@ impl<'t> Best<'t> {
     pub(crate) fn method_missed(&self) -> bool {
         self.method_missed
     }
-}
-
-impl Visitor for Best<'_> {
-    #[inline]
-    fn bound(&self) -> u32 {
-        self.rank
-    }
 
     #[inline]
-    fn visit(&mut self, candidates: &[Candidate]) {
+    fn try_each(&mut self, candidates: &[Candidate]) {
         for candidate in candidates {
             if candidate.rank >= self.rank {
                 return;
@@ -166,6 +163,30 @@ impl Visitor for Best<'_> {
                 self.route = candidate.route;
                 return;
             }
+        }
+    }
+
+    #[inline(never)]
+    fn try_large(&mut self, candidates: &[Candidate]) {
+        match self.by_header.find(candidates, self.test.lookup.headers) {
+            Some(lists) => lists.into_iter().for_each(|list| self.try_each(list)),
+            None => self.try_each(candidates),
+        }
+    }
+}
+
+impl Visitor for Best<'_> {
+    #[inline]
+    fn bound(&self) -> u32 {
+        self.rank
+    }
+
+    #[inline]
+    fn visit(&mut self, candidates: &[Candidate]) {
+        if candidates.len() < VALUES_MIN {
+            self.try_each(candidates);
+        } else if candidates[0].rank < self.rank {
+            self.try_large(candidates);
         }
     }
 }

@@ -10,6 +10,7 @@ use http::{HeaderMap, Method};
 use portway_core::{ListenerId, RouteId};
 use smallvec::SmallVec;
 
+use crate::by_header::ByHeader;
 use crate::condition::Condition;
 use crate::host::HostPattern;
 use crate::hosts::Hosts;
@@ -129,6 +130,7 @@ pub struct RouteTable {
     pub(crate) routes: Box<[Compiled]>,
     pub(crate) hosts: Hosts,
     pub(crate) forest: Forest,
+    by_header: ByHeader,
     slots: ParamSlots,
 }
 
@@ -156,6 +158,7 @@ impl RouteTable {
         entries.sort_unstable_by(|a, b| a.standing.cmp(&b.standing));
         let (hosts, forest) = plant(&routes, specs, &entries);
         Ok(Self {
+            by_header: ByHeader::of(&routes, forest.groups()),
             slots: ParamSlots::of_routes(&routes),
             routes,
             hosts,
@@ -168,7 +171,7 @@ impl RouteTable {
     pub fn find(&self, lookup: &Lookup<'_>, params: &mut Params) -> Found {
         params.clear();
         let path = lookup.path.as_bytes();
-        let mut best = Best::new(&self.routes, lookup, &mut params.scratch);
+        let mut best = Best::new(&self.routes, &self.by_header, lookup, &mut params.scratch);
         self.hosts.walk(&self.forest, lookup.host, path, &mut best);
         let method_missed = best.method_missed();
         if let Some(route) = best.found() {
@@ -229,6 +232,7 @@ impl RouteTable {
             + self.slots.memory_bytes()
             + self.hosts.memory_bytes()
             + self.forest.memory_bytes()
+            + self.by_header.memory_bytes()
     }
 
     pub(crate) fn route(&self, id: RouteId) -> Option<&Compiled> {

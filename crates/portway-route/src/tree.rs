@@ -146,6 +146,18 @@ impl Forest {
         self.candidates.shrink_to_fit();
     }
 
+    /// The candidates that [`Visitor::visit`] is shown together.
+    pub(crate) fn groups(&self) -> impl Iterator<Item = &[Candidate]> {
+        self.nodes.iter().flat_map(|node| {
+            let mut start = node.candidates as usize;
+            node.counts.map(|count| {
+                let group = start..start + count as usize;
+                start = group.end;
+                &self.candidates[group]
+            })
+        })
+    }
+
     pub(crate) fn memory_bytes(&self) -> usize {
         self.nodes.capacity() * size_of::<Node>()
             + self.firsts.capacity()

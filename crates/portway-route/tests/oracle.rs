@@ -404,6 +404,68 @@ fn request() -> impl Strategy<Value = Request> {
     )
 }
 
+/// Routes of a few places, most of which want one value of a header: enough for an index.
+fn siblings() -> impl Strategy<Value = Vec<RouteSpec>> {
+    let value = prop_oneof![
+        8 => (0..40).prop_map(|n| ValueMatch::Exact(format!("v{n}"))),
+        1 => value_match(),
+    ];
+    let one = (
+        spec(),
+        prop::option::weighted(0.9, value),
+        any::<bool>(),
+        0..4_u8,
+    );
+    let one = one.prop_map(|(mut spec, value, other, keep)| {
+        let name = if other { "x-t" } else { "x-u" };
+        spec.headers
+            .extend(value.map(|value| (HeaderName::from_static(name), value)));
+        if keep > 0 {
+            spec.path = PathPattern::Prefix("/a".into());
+            spec.hosts.clear();
+        }
+        if keep > 1 {
+            (spec.query, spec.cookies) = (Vec::new(), Vec::new());
+        }
+        spec
+    });
+    prop::collection::vec(one, 40..120)
+}
+
+fn sibling_request() -> impl Strategy<Value = Request> {
+    let values = prop::collection::vec((any::<bool>(), 0..45), 0..7);
+    (request(), values).prop_map(|(mut request, values)| {
+        request.path = format!("/a{}", request.path);
+        for (other, number) in values {
+            let name = if other { "x-t" } else { "x-u" };
+            request
+                .headers
+                .append(name, format!("v{number}").parse().unwrap());
+        }
+        request
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn siblings_found_by_a_header_are_those_of_a_linear_scan(
+        specs in siblings(),
+        requests in prop::collection::vec(sibling_request(), 1..24),
+    ) {
+        let table = RouteTable::build(&specs).unwrap();
+        let mut params = Params::new();
+        for request in &requests {
+            let wanted = scan::find(&specs, request);
+            let found = table.find(&request.lookup(), &mut params);
+            prop_assert_eq!(&found, &wanted, "{:?}", request);
+            let told = table.explain(&request.lookup());
+            prop_assert_eq!(told.winner.map(Found::Route), Some(wanted).filter(|f| matches!(f, Found::Route(_))));
+        }
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 2_000, failure_persistence: None, ..ProptestConfig::default() })]
 

@@ -43,7 +43,7 @@ pub struct Target {
     /// The configured weight.
     pub weight: u32,
     /// Exchanges under way.
-    pub load: Arc<Load>,
+    pub load: Load,
     unfit: AtomicU8,
     /// When it became fit, for slow start; 0 for "always was".
     fit_since: AtomicU64,
@@ -62,9 +62,9 @@ pub struct Target {
 }
 
 impl Target {
-    /// A target that is fit.
+    /// A target that is fit. `load` is one that no other target counts with.
     #[must_use]
-    pub fn new(addr: SocketAddr, host: Option<&str>, weight: u32) -> Target {
+    pub fn new(addr: SocketAddr, host: Option<&str>, weight: u32, load: Load) -> Target {
         let label = addr.to_string();
         Target {
             addr,
@@ -72,7 +72,7 @@ impl Target {
             label: label.into(),
             key: target_key(&addr),
             weight,
-            load: Arc::new(Load::new()),
+            load,
             unfit: AtomicU8::new(0),
             fit_since: AtomicU64::new(0),
             unfit_since: AtomicU64::new(0),
@@ -109,7 +109,7 @@ impl Target {
             label: Arc::clone(&self.label),
             key: self.key,
             weight,
-            load: Arc::clone(&self.load),
+            load: self.load.clone(),
             unfit: AtomicU8::new(self.unfit.load(Ordering::Relaxed)),
             fit_since: copy(&self.fit_since),
             unfit_since: copy(&self.unfit_since),

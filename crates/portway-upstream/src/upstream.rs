@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
+use portway_balance::{Load, SideBySide};
 use portway_core::Mono;
 use portway_discovery::{SourceSpec, TargetSet as Discovered};
 use portway_tls::Connector;
@@ -151,6 +152,14 @@ impl Upstream {
             .map(|t| (t.addr, t))
             .collect();
         let first = known.is_empty();
+        // A policy that reads all counts at each pick gets the new ones next to the known ones.
+        let reads_all = self.spec.balance.policy.reads_all_loads();
+        let known_loads = known.values().map(|t| &t.load);
+        let mut side_by_side = reads_all.then(|| SideBySide::with(known_loads));
+        let mut load = || {
+            let next = side_by_side.as_mut().map(SideBySide::take);
+            next.unwrap_or_else(Load::alone)
+        };
         let targets = found
             .targets
             .iter()
@@ -158,7 +167,7 @@ impl Upstream {
                 Some(t) if t.weight == d.weight && t.is_named(d.host.as_deref()) => Arc::clone(t),
                 Some(t) => Arc::new(t.carried_on(d.host.as_deref(), d.weight)),
                 None => {
-                    let target = Target::new(d.addr, d.host.as_deref(), d.weight);
+                    let target = Target::new(d.addr, d.host.as_deref(), d.weight, load());
                     if !first {
                         target.begin_slow_start(now);
                     }

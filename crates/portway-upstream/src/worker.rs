@@ -32,11 +32,13 @@ pub struct WorkerUpstream {
 
 struct WorkerView {
     epoch: Option<u64>,
+    /// Counts what the balancer must hear of: other targets, health or weights.
+    version: u64,
     set: Arc<TargetSet>,
     balancer: Box<dyn Balancer>,
     usable: Vec<u32>,
     weights: Vec<u32>,
-    loads: Vec<Arc<Load>>,
+    loads: Vec<Load>,
     places: Vec<Rc<Place>>,
 }
 
@@ -140,6 +142,7 @@ impl WorkerUpstream {
     pub fn new(shared: Arc<Upstream>, wheel: Wheel, seed: u64) -> WorkerUpstream {
         let view = WorkerView {
             epoch: None,
+            version: 0,
             set: Arc::default(),
             balancer: build(shared.spec.balance.policy, &[], seed),
             usable: Vec::new(),
@@ -180,6 +183,7 @@ impl WorkerUpstream {
             .and_then(|key| view.set.targets.iter().position(|t| t.key == key))
             .filter(|i| view.usable.contains(&(*i as u32)) && !tried.contains(&(*i as u32)));
         let seen = View {
+            version: view.version,
             usable: &view.usable,
             weights: &view.weights,
             loads: &view.loads,
@@ -277,7 +281,7 @@ impl WorkerUpstream {
             })
             .collect();
         view.balancer.set_targets(&infos);
-        view.loads = set.targets.iter().map(|t| Arc::clone(&t.load)).collect();
+        view.loads = set.targets.iter().map(|t| t.load.clone()).collect();
         let mut old = std::mem::take(&mut view.places);
         view.places = set
             .targets
@@ -301,6 +305,7 @@ impl WorkerUpstream {
     fn weigh(&self, view: &mut WorkerView, now: Mono) {
         let window = self.shared.spec.balance.slow_start;
         let mut ramping = false;
+        view.version += 1;
         view.weights.clear();
         for target in &view.set.targets {
             let since = target.fit_since().map_or(Duration::MAX, |at| now.since(at));

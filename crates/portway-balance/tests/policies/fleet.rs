@@ -1,10 +1,9 @@
 //! A set of targets with a balancer before it, and a view that tests can bend.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use portway_balance::{
-    Balancer, Load, Outcome, PolicyKind, TargetInfo, View, WEIGHT_SCALE, build, hash,
+    Balancer, Load, Outcome, PolicyKind, SideBySide, TargetInfo, View, WEIGHT_SCALE, build, hash,
 };
 use portway_core::Mono;
 
@@ -12,10 +11,13 @@ pub struct Fleet {
     pub targets: Vec<TargetInfo>,
     pub usable: Vec<u32>,
     pub weights: Vec<u32>,
-    pub loads: Vec<Arc<Load>>,
+    pub loads: Vec<Load>,
     pub tried: Vec<u32>,
     pub now: Mono,
     pub balancer: Box<dyn Balancer>,
+    version: u64,
+    /// What the last pick saw: tests bend the lists above as they like.
+    seen: (Vec<u32>, Vec<u32>),
 }
 
 impl Fleet {
@@ -29,15 +31,22 @@ impl Fleet {
             targets: targets.to_vec(),
             usable: (0..targets.len() as u32).collect(),
             weights: targets.iter().map(|t| t.weight * WEIGHT_SCALE).collect(),
-            loads: targets.iter().map(|_| Arc::new(Load::new())).collect(),
+            loads: loads(kind, targets.len()),
             tried: Vec::new(),
             now: Mono(1_000_000_000),
             balancer: build(kind, targets, 42),
+            version: 0,
+            seen: Default::default(),
         }
     }
 
     pub fn pick(&mut self, hash: Option<u64>) -> Option<usize> {
+        if self.seen.0 != self.usable || self.seen.1 != self.weights {
+            self.version += 1;
+            self.seen = (self.usable.clone(), self.weights.clone());
+        }
         let view = View {
+            version: self.version,
             usable: &self.usable,
             weights: &self.weights,
             loads: &self.loads,
@@ -61,6 +70,16 @@ impl Fleet {
         }
         shares
     }
+}
+
+/// Counts as an upstream lays them out for the policy.
+pub fn loads(kind: PolicyKind, count: usize) -> Vec<Load> {
+    let mut side_by_side = SideBySide::with([]);
+    let load = |_| match kind.reads_all_loads() {
+        true => side_by_side.take(),
+        false => Load::alone(),
+    };
+    (0..count).map(load).collect()
 }
 
 pub fn info(index: usize, weight: u32) -> TargetInfo {

@@ -4,5 +4,6 @@
 mod fleet;
 mod hashing;
 mod learning;
+mod least_busy;
 mod safety;
 mod shares;

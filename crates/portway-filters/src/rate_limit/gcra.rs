@@ -27,7 +27,11 @@ pub struct Quota {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// It passes.
-    Pass(Rest),
+    Pass {
+        /// Time until the bucket is full again, nanoseconds; what is left follows from it, see
+        /// [`Quota::rest`], and few ask.
+        full_in_ns: u64,
+    },
     /// It does not, and nothing was taken.
     Refuse {
         /// The earliest time at which it would pass, from now, nanoseconds.
@@ -84,27 +88,23 @@ impl Quota {
         let next = tat.max(now.0) + self.interval_ns;
         let ahead = next - now.0;
         match ahead.checked_sub(self.full_ns) {
-            None | Some(0) => (Verdict::Pass(self.rest_of(ahead)), Some(next)),
+            None | Some(0) => (Verdict::Pass { full_in_ns: ahead }, Some(next)),
             Some(after_ns) => (Verdict::Refuse { after_ns }, None),
         }
     }
 
-    /// What is left in a bucket that stands at `tat`.
+    /// Time until a bucket is full again that refuses a request for so long, nanoseconds.
     #[must_use]
-    pub fn rest(&self, tat: u64, now: Mono) -> Rest {
-        self.rest_of(tat.saturating_sub(now.0))
+    pub fn full_in(&self, after_ns: u64) -> u64 {
+        self.full_ns - self.interval_ns + after_ns
     }
 
-    /// What is left in a bucket that refuses a request for so long.
+    /// What is left in a bucket that is full again in so long.
     #[must_use]
-    pub fn empty(&self, after_ns: u64) -> Rest {
-        self.rest_of(self.full_ns - self.interval_ns + after_ns)
-    }
-
-    fn rest_of(&self, ahead: u64) -> Rest {
+    pub fn rest(&self, full_in_ns: u64) -> Rest {
         Rest {
-            remaining: self.full_ns.saturating_sub(ahead) / self.interval_ns,
-            full_in_ns: ahead,
+            remaining: self.full_ns.saturating_sub(full_in_ns) / self.interval_ns,
+            full_in_ns,
         }
     }
 }
@@ -137,7 +137,7 @@ impl Bucket {
     /// What is left.
     #[must_use]
     pub fn rest(&self, quota: &Quota, now: Mono) -> Rest {
-        quota.rest(self.0.load(Ordering::Relaxed), now)
+        quota.rest(self.0.load(Ordering::Relaxed).saturating_sub(now.0))
     }
 }
 
@@ -153,7 +153,7 @@ mod tests {
         let quota = Quota::new(2.0, 3).unwrap();
         let bucket = Bucket::default();
         let at = |ns| Mono(SECOND + ns);
-        let passes = |now| matches!(bucket.take(&quota, now), Verdict::Pass(_));
+        let passes = |now| matches!(bucket.take(&quota, now), Verdict::Pass { .. });
         assert_eq!(
             [passes(at(0)), passes(at(0)), passes(at(0)), passes(at(0))],
             [true, true, true, false]
@@ -168,17 +168,17 @@ mod tests {
         let quota = Quota::new(10.0, 2).unwrap();
         let bucket = Bucket::default();
         let now = Mono(SECOND);
-        let rest = |remaining, full_in_ns| {
-            Verdict::Pass(Rest {
-                remaining,
-                full_in_ns,
-            })
-        };
-        assert_eq!(bucket.take(&quota, now), rest(1, SECOND / 10));
-        assert_eq!(bucket.take(&quota, now), rest(0, SECOND / 5));
+        let pass = |full_in_ns| Verdict::Pass { full_in_ns };
+        let left = |full_in_ns| quota.rest(full_in_ns).remaining;
+        assert_eq!(bucket.take(&quota, now), pass(SECOND / 10));
+        assert_eq!(left(SECOND / 10), 1);
+        assert_eq!(bucket.take(&quota, now), pass(SECOND / 5));
+        assert_eq!(left(SECOND / 5), 0);
         let wait = SECOND / 10;
         assert_eq!(bucket.take(&quota, now), Verdict::Refuse { after_ns: wait });
-        assert_eq!(bucket.take(&quota, Mono(now.0 + wait)), rest(0, SECOND / 5));
+        assert_eq!(left(quota.full_in(wait)), 0);
+        assert_eq!(bucket.take(&quota, Mono(now.0 + wait)), pass(SECOND / 5));
+        assert_eq!(bucket.rest(&quota, Mono(now.0 + 2 * wait)).remaining, 1);
     }
 
     #[test]
@@ -203,7 +203,7 @@ mod tests {
         let bucket = Bucket::default();
         let take = || {
             (0..BURST)
-                .filter(|_| matches!(bucket.take(&quota, Mono(SECOND)), Verdict::Pass(_)))
+                .filter(|_| matches!(bucket.take(&quota, Mono(SECOND)), Verdict::Pass { .. }))
                 .count() as u64
         };
         let passed = std::thread::scope(|scope| {
@@ -244,7 +244,7 @@ mod tests {
             let mut oracle = Oracle { tokens_ns: u128::from(quota.full_ns), last: now };
             for step in steps {
                 now += step / (1 + rate as u64);
-                let passed = matches!(bucket.take(&quota, Mono(now)), Verdict::Pass(_));
+                let passed = matches!(bucket.take(&quota, Mono(now)), Verdict::Pass { .. });
                 prop_assert_eq!(passed, oracle.take(&quota, now));
             }
         }

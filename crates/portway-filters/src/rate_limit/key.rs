@@ -1,5 +1,8 @@
 //! What a limit counts apart.
 
+use std::hash::{Hash, Hasher};
+use std::net::IpAddr;
+
 use http::HeaderName;
 use portway_config::decode::{string_schema, suggest, wrong};
 use portway_config::{Decode, Node, Schema};
@@ -40,8 +43,7 @@ impl Key {
         }
     }
 
-    /// Takes a token from the bucket of whoever sent this. What is counted is hashed with the kind of
-    /// thing it is, so that no header value can pass for an address.
+    /// Takes a token from the bucket of whoever sent this.
     pub fn take(&self, table: &Table, quota: &Quota, exchange: &Exchange, now: Mono) -> Verdict {
         let request = &exchange.request;
         match self {
@@ -66,15 +68,28 @@ impl Key {
             }
             Key::Route | Key::ClientIp => {}
         }
-        table.take((Kind::Address, caller(exchange.client.ip)), quota, now)
+        table.take(Caller(caller(exchange.client.ip)), quota, now)
     }
 }
 
+/// Hashed before what is counted, so that one value and a list of values cannot pass for each other.
 #[derive(Hash)]
 enum Kind {
     Named,
     Several,
-    Address,
+}
+
+/// An address, hashed in fewer octets than a [`Kind`] takes with what follows it: so no header value
+/// can pass for one. Only the network half of an IPv6 address is left in it.
+struct Caller(IpAddr);
+
+impl Hash for Caller {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        match self.0 {
+            IpAddr::V4(ip) => state.write_u32(ip.to_bits()),
+            IpAddr::V6(ip) => state.write_u64((ip.to_bits() >> 64) as u64),
+        }
+    }
 }
 
 impl Decode for Key {

@@ -13,9 +13,9 @@ use portway_core::limits::RATE_LIMIT_KEYS_MAX;
 
 use super::gcra::{Quota, Verdict};
 
-/// Locks: enough that workers seldom meet, few enough that an idle table stays near 1 KiB.
+/// Locks: enough that workers seldom meet, few enough that an idle table stays near 2 KiB.
 const SHARDS: usize = 16;
-/// Slots of a set: four to a cache line.
+/// Buckets of a set: their keys fill a cache line.
 const WAYS: usize = 8;
 const SETS_MAX: usize = RATE_LIMIT_KEYS_MAX / SHARDS / WAYS;
 
@@ -31,26 +31,35 @@ pub struct Table {
 #[repr(align(64))]
 struct Shard(Mutex<Vec<Set>>);
 
-type Set = [Slot; WAYS];
-
-/// A bucket. `tat` 0 is a bucket nobody has taken from.
-#[derive(Clone, Copy, Default)]
-struct Slot {
-    key: u64,
-    tat: u64,
+/// Some buckets: keys in one cache line, where a search looks, and states in the next.
+#[derive(Clone, Copy)]
+#[repr(align(64))]
+struct Set {
+    /// [`NOBODY`] for a bucket that no one has taken from.
+    keys: [u64; WAYS],
+    /// See [`Quota::decide`].
+    tats: [u64; WAYS],
 }
+
+const NOBODY: u64 = 0;
+
+const EMPTY: Set = Set {
+    keys: [NOBODY; WAYS],
+    tats: [0; WAYS],
+};
 
 impl Table {
     /// Takes a token from the key's bucket if there is one.
     pub fn take(&self, key: impl Hash, quota: &Quota, now: Mono) -> Verdict {
-        let key = self.hasher.hash_one(key);
+        let key = self.hasher.hash_one(key).max(NOBODY + 1);
         let shard = &self.shards[key as usize % SHARDS];
         // A poisoned lock guards plain numbers: whatever they are, they are valid.
         let mut sets = shard.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let slot = slot_for(&mut sets, key, now);
-        let (verdict, next) = quota.decide(slot.tat, now);
+        let (at, way) = bucket_for(&mut sets, key, now);
+        let set = &mut sets[at];
+        let (verdict, next) = quota.decide(set.tats[way], now);
         if let Some(next) = next {
-            *slot = Slot { key, tat: next };
+            (set.keys[way], set.tats[way]) = (key, next);
         }
         verdict
     }
@@ -63,24 +72,51 @@ impl Table {
     }
 }
 
-/// The key's slot, or one that it may take over.
-fn slot_for(sets: &mut Vec<Set>, key: u64, now: Mono) -> &mut Slot {
+impl Set {
+    /// Where a key is; [`WAYS`] if it is not here. Looks at all of them: where it is found cannot be
+    /// guessed, so stopping there would cost more.
+    #[inline]
+    fn find(&self, key: u64) -> usize {
+        let mut found = WAYS;
+        for (way, known) in self.keys.iter().enumerate() {
+            found = if *known == key { way } else { found };
+        }
+        found
+    }
+
+    /// Buckets that are not full again, and which is nearest to it.
+    #[inline]
+    fn room(&self, now: Mono) -> (usize, usize) {
+        let (mut taken, mut nearest) = (0, 0);
+        for (way, tat) in self.tats.iter().enumerate() {
+            taken += usize::from(*tat > now.0);
+            nearest = if *tat < self.tats[nearest] {
+                way
+            } else {
+                nearest
+            };
+        }
+        (taken, nearest)
+    }
+}
+
+/// The key's bucket, or one that it takes over: the set and the place in it.
+fn bucket_for(sets: &mut Vec<Set>, key: u64, now: Mono) -> (usize, usize) {
     if sets.is_empty() {
-        sets.push(Set::default());
+        sets.push(EMPTY);
     }
     loop {
         let places = places(key, sets.len());
-        for at in places {
-            if let Some(way) = sets[at].iter().position(|s| s.key == key && s.tat != 0) {
-                return &mut sets[at][way];
-            }
+        let [a, b] = places.map(|at| (at, sets[at].find(key)));
+        let (at, way) = if a.1 < WAYS { a } else { b };
+        if way < WAYS {
+            return (at, way);
         }
         let (at, way) = room(sets, places, now);
         // A bucket that is full again and one that never was are the same.
-        if sets[at][way].tat <= now.0 || sets.len() >= SETS_MAX {
-            let slot = &mut sets[at][way];
-            *slot = Slot::default();
-            return slot;
+        if sets[at].tats[way] <= now.0 || sets.len() >= SETS_MAX {
+            (sets[at].keys[way], sets[at].tats[way]) = (NOBODY, 0);
+            return (at, way);
         }
         grow(sets, now);
     }
@@ -92,16 +128,13 @@ fn places(key: u64, sets: usize) -> [usize; 2] {
     [(key >> 48) as usize & mask, (key >> 24) as usize & mask]
 }
 
-/// The slot to give to a new key: in the set with more room, the bucket nearest to full.
+/// The bucket to give to a new key: in the set with more room, the one nearest to full.
 fn room(sets: &[Set], places: [usize; 2], now: Mono) -> (usize, usize) {
-    let taken = |at: usize| sets[at].iter().filter(|s| s.tat > now.0).count();
     let [a, b] = places;
-    let (in_a, in_b) = (taken(a), taken(b));
-    let nearest = |at: usize| (0..WAYS).min_by_key(|&way| sets[at][way].tat).unwrap_or(0);
-    let (way_a, way_b) = (nearest(a), nearest(b));
+    let [(in_a, way_a), (in_b, way_b)] = places.map(|at| sets[at].room(now));
     let both_full = in_a == WAYS && in_b == WAYS;
     let choose_a = if both_full {
-        sets[a][way_a].tat <= sets[b][way_b].tat
+        sets[a].tats[way_a] <= sets[b].tats[way_b]
     } else {
         in_a <= in_b
     };
@@ -110,10 +143,17 @@ fn room(sets: &[Set], places: [usize; 2], now: Mono) -> (usize, usize) {
 
 /// Doubles the sets, leaving behind the buckets that are full again.
 fn grow(sets: &mut Vec<Set>, now: Mono) {
-    let mut doubled = vec![Set::default(); sets.len() * 2];
-    for slot in sets.iter().flatten().filter(|s| s.tat > now.0) {
-        let (at, way) = room(&doubled, places(slot.key, doubled.len()), now);
-        doubled[at][way] = *slot;
+    let mut doubled = vec![EMPTY; sets.len() * 2];
+    for set in sets.iter() {
+        for (key, tat) in set
+            .keys
+            .iter()
+            .zip(set.tats)
+            .filter(|(_, tat)| *tat > now.0)
+        {
+            let (at, way) = room(&doubled, places(*key, doubled.len()), now);
+            (doubled[at].keys[way], doubled[at].tats[way]) = (*key, tat);
+        }
     }
     *sets = doubled;
 }
@@ -125,7 +165,7 @@ mod tests {
     const NOW: Mono = Mono(1_000_000_000);
 
     fn passes(table: &Table, key: u64, quota: &Quota, now: Mono) -> bool {
-        matches!(table.take(key, quota, now), Verdict::Pass(_))
+        matches!(table.take(key, quota, now), Verdict::Pass { .. })
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use portway_balance::PolicyKind;
 use portway_discovery::DnsSpec;
 
 use super::*;
@@ -44,6 +45,7 @@ fn fit(up: &Upstream) -> Vec<bool> {
 fn a_target_that_stays_keeps_load_health_and_identity() {
     let up = ill();
     let before = up.targets();
+    before.targets[0].load.begin();
     let mut set = found(&addrs(4));
     set.targets.remove(1);
     set.targets[0].weight = 5;
@@ -52,7 +54,9 @@ fn a_target_that_stays_keeps_load_health_and_identity() {
     assert_eq!(after.generation, before.generation + 1);
     assert_eq!(fit(&up), [false, true, true]);
     assert_eq!(after.targets[0].weight, 5);
-    assert!(Arc::ptr_eq(&after.targets[0].load, &before.targets[0].load));
+    assert_eq!(after.targets[0].load.active(), 1);
+    before.targets[0].load.end();
+    assert_eq!(after.targets[0].load.active(), 0);
     assert!(Arc::ptr_eq(&after.targets[1], &before.targets[2]));
     assert_eq!(
         after.targets[2].fit_since(),
@@ -66,6 +70,25 @@ fn the_first_set_needs_no_slow_start() {
     let up = Upstream::new(spec(&addrs(1)));
     up.set_targets(&found(&addrs(1)), Mono(9));
     assert_eq!(up.targets().targets[0].fit_since(), None);
+}
+
+#[test]
+fn a_policy_that_reads_all_loads_has_them_side_by_side() {
+    let mut spec = spec(&addrs(9));
+    let are_together = |up: &Upstream| {
+        let set = up.targets();
+        let first = &set.targets[0].load;
+        set.targets.iter().all(|t| t.load.is_beside(first))
+    };
+    let apart = Upstream::new(spec.clone());
+    apart.set_targets(&found(&addrs(9)), Mono(1));
+    assert!(!are_together(&apart), "neighbours slow each other down");
+    spec.balance.policy = PolicyKind::LeastConnections;
+    let up = Upstream::new(spec);
+    for count in [3, 9, 5, 9] {
+        up.set_targets(&found(&addrs(count)), Mono(1));
+        assert!(are_together(&up), "{count}");
+    }
 }
 
 #[test]
