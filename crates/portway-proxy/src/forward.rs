@@ -430,7 +430,7 @@ impl<'s> Forwarding<'s> {
 fn is_good(exchange: &Exchange, reply: &Reply) -> bool {
     let is_call = exchange.notes.grpc.is_some();
     let failed_call = || grpc::status(&reply.headers).is_some_and(GrpcStatus::is_failure);
-    !reply.status.is_server_error() && !(is_call && failed_call())
+    !(reply.status.is_server_error() || is_call && failed_call())
 }
 
 fn sticky_key(sticky: &StickySpec, exchange: &Exchange) -> Option<u64> {
