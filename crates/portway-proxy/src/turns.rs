@@ -2,7 +2,7 @@
 //!
 //! A step of a handshake costs a signature and a key exchange, a hundred times what a request costs, and
 //! a thousand clients may greet at once. Must hold: between two rounds of all other tasks that are ready,
-//! at most [`STEPS_PER_TURN`] steps are taken; who has to wait is woken in the order of asking.
+//! at most `STEPS_PER_TURN` steps are taken; who has to wait is woken in the order of asking.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;

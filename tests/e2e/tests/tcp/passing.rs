@@ -14,7 +14,7 @@ fn every_byte_comes_back_and_is_recorded() {
     let peer = Peer::echo();
     let config = Config::to(&[&peer]);
     let gateway = config.start();
-    let bytes: Vec<u8> = (0..3_000_000u32).map(|n| (n * 7 >> 3) as u8).collect();
+    let bytes: Vec<u8> = (0..3_000_000u32).map(|n| ((n * 7) >> 3) as u8).collect();
     let mut stream = connect(gateway.addr());
     let mut reading = stream.try_clone().unwrap();
     let heard = std::thread::spawn(move || {
