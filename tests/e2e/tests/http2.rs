@@ -2,6 +2,7 @@
 
 mod bodies;
 mod client;
+mod conformance;
 mod ends;
 mod heads;
 

@@ -10,11 +10,25 @@ use crate::support::{Setup, before};
 /// Sends until the gateway has had enough, a bounded number of times.
 #[track_caller]
 fn flood(client: &mut FrameClient, mut octets: impl FnMut(u32) -> Vec<u8>) {
+    let before = resident_bytes();
     for n in 0..20_000 {
         if !client.send(&octets(n)) {
-            return;
+            break;
         }
     }
+    let grown = resident_bytes().saturating_sub(before);
+    assert!(grown < GROWTH_MAX, "{} MiB more", grown >> 20);
+}
+
+/// What a flood may cost in memory, the test's own part of it included.
+const GROWTH_MAX: u64 = 64 << 20;
+
+/// Resident memory of this process, in bytes.
+fn resident_bytes() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmRSS:"));
+    let kib = line.and_then(|line| line.split_whitespace().nth(1));
+    kib.and_then(|kib| kib.parse::<u64>().ok()).unwrap() * 1024
 }
 
 /// The connection was ended, named and counted, and the next one is served.
@@ -191,11 +205,13 @@ fn http2_floods_hpack_bomb() {
     let origin = Origin::start(replies::text("x"));
     let gateway = before(&origin);
     let mut client = FrameClient::connect(gateway.addr());
+    let before = resident_bytes();
     // 16 KiB on the wire that would be 40 MiB.
     let block = bomb(10_000);
     assert!(block.len() < 16 * 1024);
     client.send(&frame(kind::HEADERS, END_HEADERS | END_STREAM, 1, &block));
     expect_named(&gateway, &mut client, "headers");
+    assert!(resident_bytes().saturating_sub(before) < GROWTH_MAX);
     assert_eq!(origin.last_request().target(), "/next");
 }
 
@@ -204,6 +220,7 @@ fn http2_many_small_fields_are_too_many() {
     let origin = Origin::start(replies::text("x"));
     let gateway = before(&origin);
     let mut client = FrameClient::connect(gateway.addr());
+    let before = resident_bytes();
     for stream in (1..200).step_by(2) {
         let mut block = frames::get("/");
         // `accept-encoding: gzip, deflate` from the static table, one octet each.
@@ -218,6 +235,7 @@ fn http2_many_small_fields_are_too_many() {
     for _ in 0..100 {
         client.expect("a reply", |f| f.kind == kind::HEADERS);
     }
+    assert!(resident_bytes().saturating_sub(before) < GROWTH_MAX);
     assert_eq!(origin.request_count(), 0);
     let metrics = gateway.metrics();
     let counted = "request_errors_total{route=\"-\",code=\"headers_too_large\"} 100";
