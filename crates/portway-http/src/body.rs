@@ -86,6 +86,15 @@ impl Body {
         }
     }
 
+    /// The next frame, for somebody who has dropped or copied it before waiting for anything: large
+    /// bodies come in frames of up to so many octets, in a buffer that the whole worker shares.
+    pub fn poll_passing(&mut self, cx: &mut Context<'_>, bytes_max: usize) -> PollFrame {
+        match self {
+            Body::H1(incoming) => incoming.poll_passing(cx, bytes_max),
+            other => other.poll_frame(cx),
+        }
+    }
+
     /// The next frame; `None` at the end.
     pub async fn frame(&mut self) -> Option<Result<Frame, ProxyError>> {
         std::future::poll_fn(|cx| self.poll_frame(cx)).await

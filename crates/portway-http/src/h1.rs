@@ -10,6 +10,7 @@ pub mod chunked;
 pub mod conn;
 pub mod incoming;
 pub mod parse;
+pub(crate) mod passing;
 pub mod pump;
 pub mod serialize;
 pub mod writer;

@@ -9,6 +9,8 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 
 use crate::body::{Body, BodyLength, Frame, PollFrame};
+use crate::h1::Conn;
+use crate::h1::passing::Passing;
 
 /// What is left of a body after a try, for the next one.
 pub struct Unsent {
@@ -75,6 +77,19 @@ impl Replay {
             _ => {}
         }
         frame
+    }
+
+    /// The next frame, for somebody who queues it on `conn`: larger ones, once nothing is kept.
+    pub(crate) fn poll_passing(
+        &mut self,
+        cx: &mut Context<'_>,
+        passing: &mut Passing,
+        conn: &Conn,
+    ) -> PollFrame {
+        match self.kept {
+            Some(_) => self.poll_frame(cx),
+            None => passing.poll_frame(cx, &mut self.body, conn),
+        }
     }
 
     /// Whether it is certain that nothing more comes, not even trailers.

@@ -6,3 +6,4 @@ mod continues;
 mod departures;
 mod persistence;
 mod replies;
+mod sizes;

@@ -129,24 +129,42 @@ struct Buffers {
 
 /// A worker's buffers that no connection is using.
 #[derive(Clone, Debug, Default)]
-pub struct BufferPool(Rc<RefCell<Vec<Buffers>>>);
+pub struct BufferPool(Rc<RefCell<Spare>>);
+
+#[derive(Debug, Default)]
+struct Spare {
+    kept: Vec<Buffers>,
+    /// A handle to the worker's one large buffer; empty until the first large body.
+    large: BytesMut,
+}
 
 impl BufferPool {
     /// So many are kept; more are freed.
     const KEPT_MAX: usize = 256;
     /// A larger write buffer is freed rather than kept.
-    const OUT_BYTES_KEPT: usize = 32 * 1024;
+    const OUT_BYTES_KEPT: usize = 64 * 1024;
 
     fn take(&self) -> Buffers {
-        self.0.borrow_mut().pop().unwrap_or_default()
+        self.0.borrow_mut().kept.pop().unwrap_or_default()
     }
 
     fn give(&self, buffers: Buffers) {
-        let mut kept = self.0.borrow_mut();
+        let kept = &mut self.0.borrow_mut().kept;
         if kept.len() < BufferPool::KEPT_MAX && buffers.out.capacity() <= BufferPool::OUT_BYTES_KEPT
         {
             kept.push(buffers);
         }
+    }
+
+    /// The large buffer with room for so many octets, at most [`limits::LARGE_READ_BYTES`]. While
+    /// anybody holds on to what was read into it, the next one to ask gets a new one.
+    pub(super) fn large(&self, room: usize) -> BytesMut {
+        let mut spare = self.0.borrow_mut();
+        let mut large = std::mem::take(&mut spare.large);
+        large.reserve(limits::LARGE_READ_BYTES);
+        // This end of it is handle enough: once the front is dropped, all of it can be had again.
+        spare.large = large.split_off(room);
+        large
     }
 }
 
@@ -154,7 +172,7 @@ impl BufferPool {
 pub(super) struct State {
     io: Io,
     role: Role,
-    pool: BufferPool,
+    pub(super) pool: BufferPool,
     /// What has arrived and not been used.
     pub(super) read: BytesMut,
     /// How far `read` was searched for the end of a head.
@@ -187,6 +205,9 @@ pub(super) struct State {
     pub(super) reusable: bool,
     /// Octets written since it was opened.
     written: u64,
+    /// The most octets of one message that were written without waiting for the peer, since the last
+    /// wait.
+    at_once: u64,
     /// Dropped with the connection.
     held: Option<Box<dyn Any>>,
 }
@@ -198,8 +219,11 @@ pub struct Conn(pub(super) Rc<RefCell<State>>);
 /// What of HTTP/2's preface looks like a head.
 pub(super) const HTTP2_BEGINS: &[u8] = b"PRI * HTTP/2.0\r\n\r\n";
 
-/// Data up to this size is copied behind the head: one buffer is cheaper to write than two.
-const COPY_BYTES_MAX: usize = 4 * 1024;
+/// Data up to this size is copied behind the head: it costs less than another write. More than a first
+/// read, so that the beginning of a body goes out together with what follows it.
+const COPY_BYTES_MAX: usize = 16 * 1024;
+/// So much of what was copied does not wait for more: two such pieces are an ordinary read of a body.
+const OUT_BYTES_MAX: usize = limits::BODY_READ_BYTES / 2;
 
 impl Conn {
     /// A fresh connection.
@@ -227,6 +251,7 @@ impl Conn {
             hosts: HostMemo::default(),
             reusable: true,
             written: 0,
+            at_once: 0,
             held: None,
         })))
     }
@@ -396,6 +421,29 @@ impl Conn {
     pub fn has_unwritten(&self) -> bool {
         let state = self.0.borrow();
         state.out.len() > state.out_written || !state.data.is_empty() || state.unflushed
+    }
+
+    /// Whether what is queued has to be written before more is.
+    pub(super) fn is_full(&self) -> bool {
+        let state = self.0.borrow();
+        !state.data.is_empty() || state.out.len() >= OUT_BYTES_MAX
+    }
+
+    /// So many octets of the current message were written without waiting. Returns the most that ever
+    /// were since there last was a wait.
+    pub(super) fn took_at_once(&self, bytes: u64) -> u64 {
+        let mut state = self.0.borrow_mut();
+        state.at_once = state.at_once.max(bytes);
+        state.at_once
+    }
+
+    /// The peer does not take at once what is queued. If that is in a lent buffer, it is moved out.
+    pub(super) fn has_to_wait(&self, lent: bool) {
+        let mut state = self.0.borrow_mut();
+        state.at_once = 0;
+        if lent {
+            state.data = Bytes::copy_from_slice(&state.data);
+        }
     }
 
     /// Gives the buffers back while nothing is in them.
@@ -583,6 +631,9 @@ impl State {
     fn finish_data(&mut self, written: usize) {
         let of_data = written.min(self.data.len());
         self.data.advance(of_data);
+        if of_data > 0 && self.data.is_empty() {
+            self.data = Bytes::new(); // an empty rest would still hold the buffer
+        }
         if self.chunk_end && self.data.is_empty() {
             // What is left of the CRLF goes out like any small thing.
             self.chunk_end = false;

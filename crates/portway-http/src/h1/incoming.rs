@@ -71,8 +71,14 @@ impl Incoming {
 
     /// The next frame; `None` at the end.
     pub fn poll_frame(&mut self, cx: &mut Context<'_>) -> PollFrame {
+        self.poll_passing(cx, 0)
+    }
+
+    /// The next frame. A large one may have so many octets and is in a buffer of the whole worker: it
+    /// must be dropped or copied before the caller waits for anything.
+    pub fn poll_passing(&mut self, cx: &mut Context<'_>, bytes_max: usize) -> PollFrame {
         self.poll_pump(cx);
-        let frame = ready!(self.conn.poll_body(cx));
+        let frame = ready!(self.conn.poll_body(cx, bytes_max));
         if self.conn.body_is_done() {
             self.go_home();
         }
@@ -195,35 +201,23 @@ impl Conn {
     }
 
     /// Reads the next frame of the current message's body.
-    pub fn poll_body(&self, cx: &mut Context<'_>) -> PollFrame {
+    fn poll_body(&self, cx: &mut Context<'_>, large_bytes_max: usize) -> PollFrame {
         let mut state = self.0.borrow_mut();
         if state.expects_continue
             && let Err(error) = state.say_continue(cx)
         {
             return Poll::Ready(Some(Err(error)));
         }
-        loop {
-            match state.next_frame() {
-                Ok(Some(frame)) => return Poll::Ready(frame.map(Ok)),
-                Ok(None) => {}
-                Err(error) => {
-                    state.reusable = false;
-                    state.decoder = Decoder::Done;
-                    return Poll::Ready(Some(Err(error)));
-                }
-            }
-            let want = state.want();
-            let filled = ready!(state.poll_fill(cx, want));
-            let ended = match filled {
-                Ok(0) => None,
-                Ok(_) => continue,
-                Err(error) => Some(error),
-            };
-            state.reusable = false;
-            let closes = matches!(state.decoder, Decoder::Close) && ended.is_none();
-            state.decoder = Decoder::Done;
-            return Poll::Ready((!closes).then(|| Err(state.broken(ended))));
-        }
+        let Some(room) = state.large_read(large_bytes_max) else {
+            return state.poll_body(cx);
+        };
+        state.wake_buffers();
+        let large = state.pool.large(room);
+        let own = std::mem::replace(&mut state.read, large);
+        let frame = state.poll_body(cx);
+        debug_assert!(state.read.is_empty(), "more was read than the body has");
+        state.read = own;
+        frame
     }
 }
 
@@ -291,6 +285,31 @@ impl State {
         error
     }
 
+    fn poll_body(&mut self, cx: &mut Context<'_>) -> PollFrame {
+        loop {
+            match self.next_frame() {
+                Ok(Some(frame)) => return Poll::Ready(frame.map(Ok)),
+                Ok(None) => {}
+                Err(error) => {
+                    self.reusable = false;
+                    self.decoder = Decoder::Done;
+                    return Poll::Ready(Some(Err(error)));
+                }
+            }
+            let want = self.want();
+            let filled = ready!(self.poll_fill(cx, want));
+            let ended = match filled {
+                Ok(0) => None,
+                Ok(_) => continue,
+                Err(error) => Some(error),
+            };
+            self.reusable = false;
+            let closes = matches!(self.decoder, Decoder::Close) && ended.is_none();
+            self.decoder = Decoder::Done;
+            return Poll::Ready((!closes).then(|| Err(self.broken(ended))));
+        }
+    }
+
     /// The next frame of what has arrived. `Ok(None)`: more input is needed; `Ok(Some(None))`: the end.
     fn next_frame(&mut self) -> Result<Option<Option<Frame>>, ProxyError> {
         let frame = match &mut self.decoder {
@@ -332,17 +351,32 @@ impl State {
         Ok(Some(Some(frame)))
     }
 
-    /// How much to read at once for the rest of the body.
+    /// How much to read at once for the rest of the body. Small chunks do not make a small body: as
+    /// much again as there was.
     fn want(&self) -> usize {
+        let mut want = self.expected();
+        if let Decoder::Chunked(_) = self.decoder {
+            want = want.max(usize::try_from(self.body_bytes).unwrap_or(usize::MAX));
+        }
+        want.clamp(limits::READ_BYTES, limits::BODY_READ_BYTES)
+    }
+
+    /// How much to read into the large buffer: only octets of the body, and so many that it is worth
+    /// it.
+    fn large_read(&self, bytes_max: usize) -> Option<usize> {
+        let room = bytes_max.min(limits::LARGE_READ_BYTES).min(self.expected());
+        (self.read.is_empty() && room > limits::BODY_READ_BYTES).then_some(room)
+    }
+
+    /// So many octets are to come before anything but octets of the body can.
+    fn expected(&self) -> usize {
         let left = match &self.decoder {
             Decoder::Length(left) => *left,
             Decoder::Chunked(chunks) => chunks.expected(),
             Decoder::Done => 0,
-            Decoder::Close => limits::BODY_READ_BYTES as u64,
+            Decoder::Close => u64::MAX,
         };
-        usize::try_from(left)
-            .unwrap_or(usize::MAX)
-            .clamp(limits::READ_BYTES, limits::BODY_READ_BYTES)
+        usize::try_from(left).unwrap_or(usize::MAX)
     }
 
     /// Tells a waiting client to send its body, once somebody wants to read it (RFC 9110, 10.1.1). A

@@ -8,10 +8,11 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http::HeaderMap;
-use portway_core::{Code, ProxyError};
+use portway_core::{Code, ProxyError, limits};
 
 use super::chunked;
 use super::conn::Conn;
+use super::passing::Passing;
 use super::serialize;
 use crate::body::Frame;
 use crate::hygiene::framing::Framing;
@@ -26,6 +27,7 @@ pub struct Pump {
     ended: bool,
     /// Octets of the body are queued on the connection.
     unflushed: bool,
+    passing: Passing,
 }
 
 impl Pump {
@@ -39,22 +41,31 @@ impl Pump {
             trailers: None,
             ended: false,
             unflushed: false,
+            passing: Passing::default(),
         }
     }
 
     /// Ready when all is sent. An error of the client's side means that the request will never be
     /// complete; an error of the target's side may still be followed by its reply.
     pub fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ProxyError>> {
+        let mut moved = 0;
         loop {
-            if self.unflushed {
+            let turn_is_over = moved >= limits::BODY_BYTES_PER_TURN;
+            if self.unflushed && (self.ended || turn_is_over || self.conn.is_full()) {
                 ready!(self.poll_flush(cx))?;
-                self.unflushed = false;
             }
             if self.ended {
                 return Poll::Ready(Ok(()));
             }
+            if turn_is_over {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
             match self.poll_next(cx) {
-                Poll::Ready(Ok(Some(data))) => self.queue(data),
+                Poll::Ready(Ok(Some(data))) => {
+                    moved += data.len();
+                    self.queue(data);
+                }
                 Poll::Ready(Ok(None)) => self.end(),
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
                 Poll::Pending => {
@@ -66,8 +77,10 @@ impl Pump {
         }
     }
 
-    fn poll_flush(&self, cx: &mut Context<'_>) -> Poll<Result<(), ProxyError>> {
-        self.conn.poll_flush(cx).map_err(|error| {
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ProxyError>> {
+        let flushed = self.passing.poll_flush(cx, &self.conn);
+        self.unflushed &= flushed.is_pending();
+        flushed.map_err(|error| {
             ProxyError::new(
                 Code::UpstreamReset,
                 "the target stopped reading the request",
@@ -77,7 +90,8 @@ impl Pump {
     }
 
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, ProxyError>> {
-        match ready!(self.body.poll_frame(cx)) {
+        let frame = self.body.poll_passing(cx, &mut self.passing, &self.conn);
+        match ready!(frame) {
             Some(Ok(Frame::Data(data))) => Poll::Ready(Ok(Some(data))),
             Some(Ok(Frame::Trailers(trailers))) => {
                 self.trailers = Some(trailers);

@@ -6,10 +6,11 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http::HeaderMap;
-use portway_core::{Code, ProxyError};
+use portway_core::{Code, ProxyError, limits};
 
 use super::chunked;
 use super::conn::Conn;
+use super::passing::Passing;
 use super::serialize;
 use crate::body::{Body, Frame};
 use crate::hygiene::framing::Framing;
@@ -24,6 +25,7 @@ pub struct ReplyWriter {
     /// The head of a bodiless reply, or octets of the body, are queued on the connection.
     unflushed: bool,
     waits_for_client: bool,
+    passing: Passing,
 }
 
 impl ReplyWriter {
@@ -37,6 +39,7 @@ impl ReplyWriter {
             ended,
             unflushed: ended,
             waits_for_client: false,
+            passing: Passing::default(),
         }
     }
 
@@ -47,23 +50,31 @@ impl ReplyWriter {
         conn: &Conn,
         body: &mut Body,
     ) -> Poll<Result<(), ProxyError>> {
+        let turn_ends = self.bytes + limits::BODY_BYTES_PER_TURN as u64;
         loop {
-            if self.unflushed {
+            let turn_is_over = self.bytes >= turn_ends;
+            if self.unflushed && (self.ended || turn_is_over || conn.is_full()) {
                 let flushed = self.poll_flush(cx, conn);
                 if flushed.is_pending() {
                     body.poll_companion(cx); // a client may read only what answers the rest of its request
                 }
                 ready!(flushed)?;
-                self.unflushed = false;
             }
             if self.ended {
                 return Poll::Ready(Ok(()));
             }
-            match body.poll_frame(cx) {
+            if turn_is_over {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            match self.passing.poll_frame(cx, body, conn) {
                 Poll::Ready(Some(Ok(Frame::Data(data)))) => self.queue(conn, data),
                 Poll::Ready(Some(Ok(Frame::Trailers(trailers)))) => self.end(conn, Some(&trailers)),
                 Poll::Ready(None) => self.end(conn, None),
-                Poll::Ready(Some(Err(error))) => return Poll::Ready(Err(error)),
+                Poll::Ready(Some(Err(error))) => {
+                    let _ = self.poll_flush(cx, conn); // the client gets what there is
+                    return Poll::Ready(Err(error));
+                }
                 Poll::Pending => {
                     ready!(self.poll_flush(cx, conn))?; // what came so far does not wait for the rest
                     return Poll::Pending;
@@ -90,8 +101,9 @@ impl ReplyWriter {
     }
 
     fn poll_flush(&mut self, cx: &mut Context<'_>, conn: &Conn) -> Poll<Result<(), ProxyError>> {
-        let flushed = conn.poll_flush(cx);
+        let flushed = self.passing.poll_flush(cx, conn);
         self.waits_for_client = flushed.is_pending();
+        self.unflushed &= self.waits_for_client;
         flushed.map_err(|error| {
             ProxyError::new(Code::ClientGone, "the client stopped reading the reply")
                 .with_source(error)
