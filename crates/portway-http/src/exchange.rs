@@ -13,6 +13,7 @@ use portway_core::{Code, GrpcStatus, ListenerId, Mono, ProxyError, RouteId, Upst
 use portway_tls::Session;
 use smallvec::SmallVec;
 
+use crate::upgrade::Upgrade;
 use crate::{Body, OwnFields, Reply, Request, grpc, h1, h2};
 
 /// The protocol that the client speaks.
@@ -257,6 +258,8 @@ pub struct Exchange {
     pub spare_headers: HeaderMap,
     /// Fields that the gateway itself adds to the reply.
     pub own_fields: OwnFields,
+    /// Another protocol that the connection is to switch to.
+    pub upgrade: Upgrade,
     /// What happened on the way.
     pub notes: Notes,
     /// Values that one filter leaves for another, by type.
@@ -298,6 +301,7 @@ impl Exchange {
             body_bytes_max: 0,
             spare_headers: HeaderMap::new(),
             own_fields: OwnFields::default(),
+            upgrade: Upgrade::No,
             notes: Notes::default(),
             extensions: Extensions::new(),
             marks: SmallVec::new(),
@@ -319,6 +323,7 @@ impl Exchange {
         self.consumer = None;
         self.body_bytes_max = 0;
         self.own_fields.clear();
+        self.upgrade = Upgrade::No;
         self.notes = Notes::default();
         self.extensions.clear();
         self.marks.clear();

@@ -16,6 +16,7 @@ pub mod replay;
 pub mod reply;
 pub mod request;
 pub mod to_target;
+pub mod upgrade;
 
 pub use body::{Body, BodyLength, BodyStream, Frame};
 pub use exchange::{ClientSide, Downstream, Exchange, Notes, Protocol, RequestId};

@@ -43,7 +43,27 @@ pub struct Lease<'s> {
 /// The route's breaker and the upstream's, where there are any.
 type Breakers<'s> = [Option<Permit<'s>>; 2];
 
+/// What of a lease a tunnel holds on to: it counts as under way, with its target and in the upstream's
+/// limits.
+pub struct Kept {
+    _loaded: Loaded,
+    _requests: Option<Held>,
+}
+
 impl Lease<'_> {
+    /// The exchange has become a tunnel: the target did what it should.
+    #[must_use]
+    pub fn keep(self, now: Mono) -> Kept {
+        self.upstream
+            .shared
+            .observe(self.loaded.0.target(), true, now);
+        record(self.breakers, true, now);
+        Kept {
+            _loaded: self.loaded,
+            _requests: self._requests,
+        }
+    }
+
     /// When to give the reply up, if the last octet of it moved at `progress`.
     #[must_use]
     pub fn deadline(&self, progress: Mono) -> Mono {

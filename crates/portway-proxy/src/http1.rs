@@ -13,12 +13,13 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use http::Version;
+use http::{StatusCode, Version};
 use portway_core::{Code, ListenerId, Mono, ProxyError, limits};
-use portway_http::h1::serialize::{reply_framing, reply_head};
+use portway_http::h1::serialize::{reply_framing, reply_head, switching_head};
 use portway_http::h1::{Conn, Incoming, Io, Persistence, ReplyWriter, RequestHead, Role};
 use portway_http::hygiene::framing::Framing;
-use portway_http::{Body, BodyLength, Downstream, Exchange, Protocol};
+use portway_http::upgrade::Upgrade;
+use portway_http::{Body, BodyLength, Downstream, Exchange, Protocol, Reply};
 use portway_net::Timer;
 use portway_plan::ListenerPlan;
 
@@ -29,6 +30,7 @@ use crate::http::{Handled, handle};
 use crate::http2;
 use crate::patience::Patience;
 use crate::snapshot::{Door, WorkerSnapshot};
+use crate::tunnel::Switched;
 use crate::worker::Worker;
 
 /// After the last reply, what the client still sends is read for so long at most, so that our closing
@@ -46,6 +48,8 @@ struct Session {
     /// The status to log if the exchange ends here and now; 0 when there is none, or it was finished.
     status: Cell<u16>,
     tls: Option<Arc<portway_tls::Session>>,
+    /// A tunnel that the last exchange opened.
+    switched: Cell<Option<Box<Switched>>>,
 }
 
 /// What becomes of the connection after an exchange.
@@ -55,6 +59,8 @@ enum Next {
     Go,
     /// FIN, after reading what still comes.
     Linger,
+    /// A tunnel, which waits in the session.
+    Tunnel,
     /// Closed at once.
     Close,
     /// The client speaks HTTP/2.
@@ -74,6 +80,7 @@ pub async fn serve(worker: Rc<Worker>, door: Arc<Door>, io: Io, peer: SocketAddr
         timer,
         peer,
         status: Cell::new(0),
+        switched: Cell::new(None),
         tls,
     };
     let mut first = true;
@@ -107,15 +114,18 @@ pub async fn serve(worker: Rc<Worker>, door: Arc<Door>, io: Io, peer: SocketAddr
         if next.is_none() {
             session.cut(&snapshot, &mut exchange);
         }
-        session.worker.give_exchange(exchange);
         drop(snapshot);
+        if let Some(switched) = session.switched.take() {
+            session.pass(*switched, &mut exchange).await;
+        }
+        session.worker.give_exchange(exchange);
         match next {
             Some(Next::Go) => session.conn.rest(),
             Some(Next::Linger) => {
                 session.linger().await;
                 break;
             }
-            Some(Next::Close) | None => break,
+            Some(Next::Tunnel | Next::Close) | None => break,
             Some(Next::Http2) => return session.go_on_as_http2().await,
         }
     }
@@ -248,6 +258,9 @@ impl Session {
     fn accept_head(&self, exchange: &mut Exchange, listener: &ListenerPlan, head: &RequestHead) {
         self.status.set(Code::ClientGone.status());
         exchange.protocol = protocol(exchange.request.version);
+        if head.upgrade.is_some() {
+            exchange.upgrade = Upgrade::of(head, &exchange.request);
+        }
         arrival::accept_head(exchange, listener);
         self.conn.remember_told(exchange);
         exchange.downstream = Downstream::H1(self.conn.clone());
@@ -298,6 +311,14 @@ impl Session {
             self.finish(snapshot, exchange, status, lease);
             return Next::Close;
         }
+        if reply.status == StatusCode::SWITCHING_PROTOCOLS
+            && let Some(target) = exchange.upgrade.take()
+        {
+            let kept = lease.map(|lease| lease.keep(self.worker.wheel.now()));
+            let switched = Switched::new(snapshot, exchange, target, kept);
+            let switching = self.switch(snapshot, listener, exchange, &reply, switched);
+            return Box::pin(switching).await; // apart, for it is rare
+        }
         let framing = reply_framing(&reply, &exchange.request.method, exchange.protocol);
         let rest = self.rest_of_request(exchange);
         let goes_on = persistent
@@ -345,6 +366,45 @@ impl Session {
             Ok(()) if rest == Rest::Small => self.drain(exchange).await,
             Ok(()) => Next::Go,
         }
+    }
+
+    /// Tells the client that its target has switched. What it sent early waits in its connection.
+    #[cold]
+    async fn switch(
+        &self,
+        snapshot: &Rc<WorkerSnapshot>,
+        listener: &ListenerPlan,
+        exchange: &mut Exchange,
+        reply: &Reply,
+        switched: Switched,
+    ) -> Next {
+        let status = reply.status.as_u16();
+        self.status.set(status);
+        self.conn
+            .queue(|out| switching_head(out, reply, &exchange.own_fields));
+        let deadline = self.worker.wheel.now() + listener.timeouts.write;
+        let flushing = poll_fn(|cx| self.conn.poll_flush(cx));
+        let flushed = portway_net::with_deadline(&self.timer, deadline, flushing).await;
+        if matches!(flushed, Ok(Ok(()))) {
+            self.switched.set(Some(Box::new(switched)));
+            self.status.set(0);
+            return Next::Tunnel;
+        }
+        let error = ProxyError::new(Code::ClientGone, "the client did not wait for the switch");
+        note(exchange, &error);
+        self.finish(snapshot, exchange, status, None);
+        self.conn.abort();
+        Next::Close
+    }
+
+    /// Boxed, so that a connection that never becomes a tunnel has no room for one.
+    fn pass<'a>(
+        &'a self,
+        switched: Switched,
+        exchange: &'a mut Exchange,
+    ) -> std::pin::Pin<Box<dyn Future<Output = ()> + 'a>> {
+        let passing = switched.run(&self.worker, &self.door, &self.timer, &self.conn, exchange);
+        Box::pin(passing)
     }
 
     async fn write(

@@ -23,6 +23,7 @@ pub mod rewrite;
 pub mod secure;
 pub mod snapshot;
 pub mod tcp;
+pub mod tunnel;
 pub mod turns;
 pub mod worker;
 

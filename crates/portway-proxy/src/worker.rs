@@ -17,7 +17,7 @@ use portway_net::{Drain, RelayPool, Wheel};
 use portway_telemetry::access_log::WorkerLog;
 use portway_telemetry::metrics::WorkerShard;
 use portway_upstream::WorkerUpstream;
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 
 use crate::accept;
 use crate::gateway::Shared;
@@ -57,6 +57,8 @@ pub struct Worker {
     pub handshake_failures: Failures,
     /// Handshakes take turns.
     pub turns: Turns,
+    /// Wakes tunnels, which no request does, when there is a new snapshot.
+    pub refreshed: Notify,
     /// Mirrored requests on their way.
     pub mirrors: Cell<usize>,
     /// Client connections of this worker.
@@ -101,6 +103,7 @@ impl Worker {
             random: RefCell::new(fastrand::Rng::new()),
             handshake_failures: Failures::default(),
             turns: Turns::default(),
+            refreshed: Notify::new(),
             mirrors: Cell::new(0),
             connections: Cell::new(0),
             generation: Cell::new(current.generation),
@@ -167,6 +170,12 @@ impl Worker {
             (Arc::clone(live), part)
         });
         Rc::clone(&entry.1)
+    }
+
+    /// Counts the snapshots; a tunnel that sees it move looks whether its route is still there.
+    #[must_use]
+    pub fn generation(&self) -> u64 {
+        self.shared.generation.load(Ordering::Acquire)
     }
 
     /// An exchange to fill.
@@ -241,7 +250,10 @@ pub async fn run(index: usize, shared: Arc<Shared>, mut commands: mpsc::Receiver
                 Command::Listen(door, socket) => {
                     tokio::task::spawn_local(accept::accept(Rc::clone(&worker), door, socket));
                 }
-                Command::Refresh => drop(worker.snapshot()),
+                Command::Refresh => {
+                    drop(worker.snapshot());
+                    worker.refreshed.notify_waiters();
+                }
             }
         }
     };

@@ -24,3 +24,4 @@ mod support;
 mod tcp;
 mod timeouts;
 mod tls;
+mod websocket;

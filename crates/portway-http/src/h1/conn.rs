@@ -515,6 +515,26 @@ impl Conn {
         self.0.borrow_mut().held = Some(held);
     }
 
+    /// Reads what comes next as it is: for a tunnel.
+    pub(crate) fn poll_take(
+        &self,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let mut state = self.0.borrow_mut();
+        if state.read.is_empty() && !state.eof {
+            let filled = state.poll_fill(cx, limits::READ_BYTES);
+            if filled.is_pending() {
+                state.rest(); // a tunnel that is silent holds no buffer either
+            }
+            ready!(filled)?;
+        }
+        let taken = state.read.len().min(buf.remaining());
+        buf.put_slice(&state.read[..taken]);
+        state.read.advance(taken);
+        Poll::Ready(Ok(()))
+    }
+
     /// Reads and throws away what comes, up to so many octets; ready with whether the peer closed.
     pub fn poll_discard(&self, cx: &mut Context<'_>, left: &mut u64) -> Poll<bool> {
         let mut state = self.0.borrow_mut();

@@ -19,6 +19,7 @@ use crate::hygiene::path::PathRules;
 use crate::hygiene::target::{check_length, connect_refused, read_path, read_query};
 use crate::hygiene::trailers::is_welcome;
 use crate::request::{Form, Request};
+use crate::upgrade::is_websocket;
 
 /// Fields that fit on the stack while a head is parsed; the hard maximum of `max_headers`.
 pub const FIELDS_HARD_MAX: usize = 256;
@@ -73,6 +74,8 @@ pub struct ReplyHead {
     pub declared_length: Option<u64>,
     /// Whether the target keeps the connection open.
     pub persistent: bool,
+    /// Whether it switches to WebSocket (with status 101).
+    pub switches: bool,
 }
 
 /// Where the head that starts at 0 ends (past its empty line), if it is all there. `scanned` remembers
@@ -270,9 +273,14 @@ pub fn reply_head(
     let mut framing = FramingScan::default();
     let mut connection = ConnectionOptions::default();
     let mut connection_values: Vec<&[u8]> = Vec::new();
+    let mut switches = false;
     for header in parsed.headers.iter() {
         match fields::classify(header.name.as_bytes()) {
-            FieldKind::HopByHop | FieldKind::Te | FieldKind::Upgrade => {}
+            FieldKind::HopByHop | FieldKind::Te => {}
+            FieldKind::Upgrade => {
+                let value = HeaderValue::from_bytes(header.value).ok();
+                switches = value.as_ref().is_some_and(is_websocket);
+            }
             FieldKind::ContentLength => framing.content_length(header.value).map_err(as_reply)?,
             FieldKind::TransferEncoding => {
                 framing.transfer_encoding(header.value).map_err(as_reply)?
@@ -295,6 +303,7 @@ pub fn reply_head(
         framing,
         declared_length,
         persistent: persistent && framing != Framing::Close,
+        switches: switches && connection.upgrade && status == StatusCode::SWITCHING_PROTOCOLS,
     })
 }
 

@@ -13,6 +13,7 @@ use crate::hygiene::framing::Framing;
 use crate::own_fields::OwnFields;
 use crate::reply::Reply;
 use crate::to_target::{self, HostField};
+use crate::upgrade;
 
 /// Whether the client's connection goes on, and how it is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,6 +51,9 @@ pub fn request_head(out: &mut Vec<u8>, exchange: &Exchange, host: HostField<'_>,
         field(out, name, exchange.request_id.as_bytes());
     }
     forwarded::write_forwarded(exchange, out);
+    if exchange.upgrade.is_asked() {
+        out.extend_from_slice(upgrade::FIELDS);
+    }
     match framing {
         Framing::None | Framing::Close if to_target::expects_body(&request.method) => {
             out.extend_from_slice(b"content-length: 0\r\n");
@@ -138,6 +142,19 @@ pub fn informational_head(out: &mut Vec<u8>, status: StatusCode, headers: &Heade
     for (name, value) in headers {
         field(out, name, value.as_bytes());
     }
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Appends the reply with which the connection to a client becomes a tunnel.
+pub fn switching_head(out: &mut Vec<u8>, reply: &Reply, own: &OwnFields) {
+    status_line(out, reply.status);
+    for (name, value) in &reply.headers {
+        if !own.replaces(name) {
+            field(out, name, value.as_bytes());
+        }
+    }
+    out.extend_from_slice(own.lines());
+    out.extend_from_slice(upgrade::FIELDS);
     out.extend_from_slice(b"\r\n");
 }
 

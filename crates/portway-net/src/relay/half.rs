@@ -45,6 +45,8 @@ pub(super) struct Half {
     small_reads: u32,
     may_splice: bool,
     splicing: bool,
+    /// Something was written that may wait in the writer's own buffer.
+    unflushed: bool,
     state: State,
     passed: u64,
 }
@@ -71,6 +73,7 @@ impl Half {
             small_reads: 0,
             may_splice: true,
             splicing: false,
+            unflushed: false,
             state: State::Open,
             passed: 0,
         }
@@ -125,6 +128,11 @@ impl Half {
             let written = ready!(Pin::new(&mut *to).poll_write(cx, bytes))?;
             self.wrote(written)?;
             self.start += written;
+            self.unflushed = true;
+        }
+        if self.unflushed {
+            ready!(Pin::new(&mut *to).poll_flush(cx))?;
+            self.unflushed = false;
         }
         while let (Some(pipe), 1..) = (&self.pipe, self.piped) {
             let Some(socket) = to.plain() else {

@@ -12,6 +12,7 @@ use portway_core::{Code, ProxyError};
 use portway_http::h1::serialize::{request_framing, request_head};
 use portway_http::h1::{Conn, Home, Incoming, Pump, ReplyHead};
 use portway_http::hygiene::framing::Framing;
+use portway_http::upgrade::Upgrade;
 use portway_http::{Body, Exchange, Reply, Unsent};
 
 use super::{Attempt, Deadlines, Sent, Tried, WaitsFor, inform, is_idempotent};
@@ -75,6 +76,10 @@ async fn run_on(
         conn.set_unusable();
     }
     match head {
+        Ok(head) if head.switches => {
+            exchange.upgrade = Upgrade::Switched(conn);
+            switched(head)
+        }
         Ok(head) => reply(head, pool, conn, sending, whole),
         Err(error) => {
             conn.set_unusable();
@@ -108,6 +113,9 @@ fn poll_reply(
     let is_head = exchange.request.method == Method::HEAD;
     while let Poll::Ready(head) = conn.poll_reply_head(cx, is_head, &mut sending.spare) {
         match head {
+            Ok(head) if head.switches && switches(exchange, sending) => {
+                return Poll::Ready(Ok(head));
+            }
             Ok(head) if head.status.is_informational() => inform(
                 exchange,
                 head.status,
@@ -125,6 +133,21 @@ fn poll_reply(
     attempt
         .poll_given_up(cx, exchange, waiting, &mut sending.deadlines)
         .map(Err)
+}
+
+/// Whether a tunnel may open: it was asked for, and the whole request is out.
+fn switches(exchange: &Exchange, sending: &Sending) -> bool {
+    exchange.upgrade.is_asked() && sending.state == Sent::Whole
+}
+
+/// The reply that opens a tunnel. Its connection is none for another exchange.
+fn switched(head: ReplyHead) -> Tried {
+    let mut reply = Reply::new(head.status, Body::Empty);
+    reply.headers = head.headers;
+    Tried {
+        outcome: Ok(reply),
+        unsent: None,
+    }
 }
 
 fn poll_send(

@@ -1,0 +1,194 @@
+//! A WebSocket: both connections of an exchange, once its target has switched.
+//!
+//! Must hold: it holds no snapshot, so that it may last for days; it lasts as long as its listener and
+//! its route are in the config; when it must go, both peers are told, and cut at the deadline. It is an
+//! exchange like any other to limits, metrics and log, and is finished once, at its end.
+
+use std::sync::Arc;
+
+use portway_core::{Code, Mono, ProxyError, RouteId, UpstreamId};
+use portway_http::h1::Conn;
+use portway_http::upgrade::{Leaving, Side};
+use portway_http::{Exchange, h1};
+use portway_net::relay::{End, Passed};
+use portway_net::{DrainState, Relay, Timer};
+
+use tokio::sync::Notify;
+
+use crate::finish::{finish, note};
+use crate::forward::Kept;
+use crate::snapshot::{Door, WorkerSnapshot};
+use crate::worker::Worker;
+
+/// A target that has switched.
+pub struct Switched {
+    target: Conn,
+    kept: Option<Kept>,
+    idle: std::time::Duration,
+    route: Option<Arc<str>>,
+    upstream: Option<Arc<str>>,
+}
+
+/// After both closing frames, peers get so long to close their connections.
+const CLOSING: std::time::Duration = std::time::Duration::from_secs(1);
+/// After goodbye without a drain's deadline (its route is gone), peers get so long.
+const GOODBYE: std::time::Duration = std::time::Duration::from_secs(10);
+
+impl Switched {
+    /// What a tunnel of this exchange needs, taken from the snapshot that the exchange ran under.
+    #[must_use]
+    pub fn new(
+        snapshot: &WorkerSnapshot,
+        exchange: &Exchange,
+        target: Conn,
+        kept: Option<Kept>,
+    ) -> Switched {
+        let shared = &snapshot.shared;
+        let spec = exchange
+            .notes
+            .upstream
+            .map(|id| &shared.upstreams[id.index()].upstream.spec);
+        let route = exchange
+            .route
+            .map(|id| &shared.plan.routes[id.index()].name);
+        Switched {
+            target,
+            kept,
+            idle: spec.map_or(portway_core::limits::TUNNEL_IDLE_TIMEOUT, |s| {
+                s.timeouts.tunnel
+            }),
+            route: route.map(Arc::clone),
+            upstream: spec.map(|s| Arc::clone(&s.name)),
+        }
+    }
+
+    /// Passes bytes until one of the two is done, then finishes the exchange.
+    pub async fn run(
+        self,
+        worker: &Worker,
+        door: &Door,
+        timer: &Timer,
+        client: &h1::Conn,
+        exchange: &mut Exchange,
+    ) {
+        let leaving = Leaving::default();
+        let mask = worker.random.borrow_mut().u32(..).to_be_bytes();
+        let mut client_side = Side::client(client.clone(), &leaving);
+        let mut target_side = Side::target(self.target.clone(), &leaving, mask);
+        let relay = Relay {
+            pool: &worker.relays,
+            timer,
+            idle: self.idle,
+            early_up: Vec::new(),
+            early_down: Vec::new(),
+        };
+        let mut total = Passed::default();
+        let mut seen = worker.generation();
+        let mut cut = Mono::NEVER;
+        // A side says goodbye when it is polled next, for which nothing else need happen.
+        let again = Notify::new();
+        let leave = || {
+            if leaving.ask() {
+                again.notify_one();
+            }
+        };
+        let watch = |new: Passed| {
+            total.up += new.up;
+            total.down += new.down;
+            if seen != worker.generation() {
+                seen = worker.generation();
+                if !self.has_route(&worker.snapshot()) {
+                    leave();
+                    cut = cut.min(worker.wheel.now() + GOODBYE);
+                }
+            }
+            if let Some(deadline) = ending(worker, door) {
+                leave();
+                cut = cut.min(deadline);
+            }
+            if leaving.is_over() {
+                cut = Mono(0);
+            } else if leaving.is_agreed() {
+                // It is over but for the closing of connections, for which no peer is waited for long.
+                cut = cut.min(worker.wheel.now() + CLOSING);
+            }
+            cut
+        };
+        let passing = relay.run(&mut client_side, &mut target_side, watch);
+        let woken = async {
+            loop {
+                tokio::select! {
+                    () = worker.refreshed.notified() => {}
+                    () = again.notified() => {}
+                }
+            }
+        };
+        let end = tokio::select! {
+            end = passing => end,
+            end = woken => end,
+        };
+        if end.is_broken() {
+            client.abort();
+            self.target.abort();
+        }
+        exchange.notes.bytes_in = total.up;
+        exchange.notes.bytes_out = total.down;
+        if let Some(error) = problem(end, leaving.is_agreed()) {
+            note(exchange, &error);
+        }
+        self.finish(worker, exchange);
+    }
+
+    fn has_route(&self, snapshot: &WorkerSnapshot) -> bool {
+        self.find_route(snapshot).is_some() || self.route.is_none()
+    }
+
+    fn find_route(&self, snapshot: &WorkerSnapshot) -> Option<RouteId> {
+        let name = self.route.as_ref()?;
+        let mut routes = snapshot.shared.plan.routes.iter();
+        let at = routes.position(|route| route.name == *name)?;
+        u32::try_from(at).ok().map(RouteId)
+    }
+
+    /// Ids of the snapshot of then mean nothing now; names do, as long as they are there.
+    fn finish(self, worker: &Worker, exchange: &mut Exchange) {
+        let snapshot = worker.snapshot();
+        exchange.route = self.find_route(&snapshot);
+        exchange.notes.upstream = self.upstream.as_ref().and_then(|name| {
+            let mut upstreams = snapshot.shared.upstreams.iter();
+            let at = upstreams.position(|live| live.upstream.spec.name == *name)?;
+            u32::try_from(at).ok().map(UpstreamId)
+        });
+        finish(worker, &snapshot, exchange, 101, None);
+        drop(self.kept);
+    }
+}
+
+/// By when a tunnel must be over, if its listener or the process ends.
+fn ending(worker: &Worker, door: &Door) -> Option<Mono> {
+    let drains = [&door.drain, &worker.shared.drain];
+    let ending = drains.into_iter().filter(|drain| drain.is_ending());
+    ending
+        .map(|drain| match drain.state() {
+            DrainState::Running => Mono::NEVER,
+            DrainState::Draining { deadline } => deadline,
+            DrainState::Stop => Mono(0),
+        })
+        .min()
+}
+
+fn problem(end: End, agreed: bool) -> Option<ProxyError> {
+    Some(match end {
+        End::Closed => return None,
+        End::Cut if agreed => return None,
+        End::Idle => ProxyError::new(Code::IdleTimeout, "no byte either way for too long"),
+        End::Cut => ProxyError::new(Code::Drained, "the drain did not wait any longer"),
+        End::Client(source) => {
+            ProxyError::new(Code::ClientGone, "the client's connection broke").with_source(source)
+        }
+        End::Target(source) => {
+            ProxyError::new(Code::UpstreamReset, "the target's connection broke")
+                .with_source(source)
+        }
+    })
+}
