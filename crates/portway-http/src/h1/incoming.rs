@@ -128,7 +128,7 @@ impl Conn {
         let mut state = self.0.borrow_mut();
         state.body_bytes = 0; // of the last request: this one may never have a body
         loop {
-            state.skip_empty_line();
+            state.skip_empty_lines();
             match state.take_head(limits.head_bytes_max) {
                 Ok(Some(head)) => {
                     let hosts = &mut state.hosts;
@@ -235,10 +235,10 @@ impl State {
         };
     }
 
-    /// One empty line in front of a request line is forgiven (RFC 9112, section 2.2).
-    fn skip_empty_line(&mut self) {
+    /// Empty lines in front of a request line are forgiven (RFC 9112, section 2.2): they are no request yet.
+    pub(super) fn skip_empty_lines(&mut self) {
         // The CR may have come, and have been searched, before the LF.
-        if self.scanned < 2 && self.read.starts_with(b"\r\n") {
+        while self.scanned < 2 && self.read.starts_with(b"\r\n") {
             self.scanned = 0;
             let _ = self.read.split_to(2);
         }

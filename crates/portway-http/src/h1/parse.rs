@@ -211,7 +211,7 @@ fn read_target(
         request.path.push('*');
         return Ok(());
     }
-    let Some(rest) = absolute(target) else {
+    let Some((rest, usual_port)) = absolute(target) else {
         return Err(bad("the request target is neither a path nor an http URL"));
     };
     request.form = Form::Absolute;
@@ -222,7 +222,9 @@ fn read_target(
     let (authority, path) = rest.split_at(authority);
     let mut named = String::new();
     let port = parse_authority(authority, &mut named)?;
-    if host.is_some() && (named != request.host || port != request.port) {
+    // A port that goes without saying may be said (RFC 9110, section 4.2.3).
+    let same_port = port.unwrap_or(usual_port) == request.port.unwrap_or(usual_port);
+    if host.is_some() && (named != request.host || !same_port) {
         return Err(ProxyError::new(
             Code::BadHost,
             "the target's host and the Host field disagree",
@@ -237,16 +239,13 @@ fn read_target(
     read_query(path.get(1..), request)
 }
 
-/// What follows `http://` or `https://`.
-fn absolute(target: &[u8]) -> Option<&[u8]> {
-    [&b"http://"[..], b"https://"]
-        .into_iter()
-        .find(|scheme| {
-            target
-                .get(..scheme.len())
-                .is_some_and(|t| t.eq_ignore_ascii_case(scheme))
-        })
-        .map(|scheme| &target[scheme.len()..])
+/// What follows `http://` or `https://`, and the port that it means if none is named.
+fn absolute(target: &[u8]) -> Option<(&[u8], u16)> {
+    let schemes = [(&b"http://"[..], 80), (b"https://", 443)];
+    schemes.into_iter().find_map(|(scheme, port)| {
+        let (start, rest) = target.split_at_checked(scheme.len())?;
+        start.eq_ignore_ascii_case(scheme).then_some((rest, port))
+    })
 }
 
 /// Reads a complete reply head (with its empty line).

@@ -79,6 +79,23 @@ fn host_absolute_form_must_agree() {
     }
 }
 
+/// A port that goes without saying is the same said (RFC 9110, section 4.2.3).
+#[test]
+fn host_absolute_form_may_name_the_usual_port() {
+    let origin = Origin::start(replies::text("x"));
+    let gateway = before(&origin);
+    let request = "GET https://a:80/ HTTP/1.1\r\nHost: a\r\n\r\n";
+    expect_refused(&gateway, &origin, request, 400);
+    for (target, host) in [
+        ("http://a:80/", "a"),
+        ("http://a/", "a:80"),
+        ("https://a:443/", "a"),
+    ] {
+        let request = format!("GET {target} HTTP/1.1\r\nHost: {host}\r\n\r\n");
+        RawClient::ask(gateway.addr(), request).expect_status(200);
+    }
+}
+
 #[test]
 fn host_is_lower_cased_once_for_matching_and_forwarding() {
     let origin = Origin::start(replies::text("x"));

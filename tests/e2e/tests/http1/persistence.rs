@@ -211,4 +211,22 @@ fn an_empty_line_before_a_request_is_forgiven() {
     client.send(post("/", "a") + "\r\n" + &get("/"));
     client.reply().expect_status(200);
     client.reply().expect_status(200);
+    client.send("\r\n\r\n".to_owned() + &get("/"));
+    client.reply().expect_status(200);
+}
+
+/// It is no request that has begun, so nothing is said about one that did not arrive.
+#[test]
+fn an_empty_line_after_a_request_leaves_the_connection_idle() {
+    let origin = Origin::start(replies::text("x"));
+    let gateway = Setup::to(&origin)
+        .server("header_timeout: 50ms")
+        .server("idle_timeout: 400ms")
+        .start();
+    let mut client = RawClient::connect(gateway.addr());
+    client.send(post("/", "a") + "\r\n");
+    client.reply().expect_status(200);
+    client.expect_silence(Duration::from_millis(150));
+    client.send(get("/")).reply().expect_status(200);
+    client.send("\r\n").expect_closed();
 }
