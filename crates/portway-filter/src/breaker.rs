@@ -10,23 +10,27 @@ use portway_core::{Diagnostics, Span};
 
 use crate::BreakerPolicy;
 
-/// Settings that are not checked yet.
+/// Settings that are not checked yet; what is not said is as the docs of the filter have it.
 pub struct BreakerSettings<'c> {
-    /// So many failures in a row open it; 0 for none.
-    pub failure_threshold: u32,
+    /// So many failures in a row open it; 0 for none. Five, or none beside a rate, if nothing is said.
+    pub failure_threshold: Option<u32>,
     /// This share of failures in the window opens it.
     pub failure_rate: Option<&'c Spanned<Percent>>,
     /// Below so many requests in the window the rate says nothing.
-    pub minimum_requests: u32,
+    pub minimum_requests: Option<u32>,
     /// The window of the rate.
-    pub window: &'c Spanned<Duration>,
-    /// How long it stays open; 30 s if nothing is said.
+    pub window: Option<&'c Spanned<Duration>>,
+    /// How long it stays open.
     pub open_for: Option<&'c Spanned<Duration>>,
     /// Probes let through when half open.
-    pub half_open_requests: &'c Spanned<u32>,
+    pub half_open_requests: Option<&'c Spanned<u32>>,
 }
 
+const FAILURE_THRESHOLD: u32 = 5;
+const MINIMUM_REQUESTS: u32 = 20;
+const WINDOW: Duration = Duration::from_secs(10);
 const OPEN_FOR: Duration = Duration::from_secs(30);
+const HALF_OPEN_REQUESTS: u32 = 3;
 
 impl BreakerSettings<'_> {
     /// The policy that they mean; `None` after a problem was noted.
@@ -44,21 +48,27 @@ impl BreakerSettings<'_> {
             let what = "a circuit open for no time is never open";
             wrong(zero.span(), what, "set a time, as in 30s");
         }
-        if self.window.is_zero() {
+        if let Some(zero) = self.window.filter(|d| d.is_zero()) {
             let what = "a window of no time holds no requests";
-            wrong(self.window.span(), what, "set a time, as in 10s");
+            wrong(zero.span(), what, "set a time, as in 10s");
         }
-        if self.half_open_requests.value() == 0 {
+        if let Some(zero) = self.half_open_requests.filter(|n| n.value() == 0) {
             let what = "without probes the circuit would never close again";
-            wrong(self.half_open_requests.span(), what, "set at least 1");
+            wrong(zero.span(), what, "set at least 1");
         }
+        let alone = match self.failure_rate {
+            Some(_) => 0,
+            None => FAILURE_THRESHOLD,
+        };
         good.then(|| BreakerPolicy {
-            failure_threshold: self.failure_threshold,
+            failure_threshold: self.failure_threshold.unwrap_or(alone),
             failure_rate: self.failure_rate.map(|r| r.fraction()),
-            minimum_requests: self.minimum_requests.max(1),
-            window: self.window.value(),
+            minimum_requests: self.minimum_requests.unwrap_or(MINIMUM_REQUESTS).max(1),
+            window: self.window.map_or(WINDOW, Spanned::value),
             open_for: self.open_for.map_or(OPEN_FOR, Spanned::value),
-            half_open_requests: self.half_open_requests.value(),
+            half_open_requests: self
+                .half_open_requests
+                .map_or(HALF_OPEN_REQUESTS, Spanned::value),
         })
     }
 }

@@ -85,14 +85,13 @@ pub fn policy(
             "set at least 1",
         );
     }
-    let fallback = if config.failure_rate.is_some() { 0 } else { 5 };
     let settings = BreakerSettings {
-        failure_threshold: threshold.map_or(fallback, Spanned::value),
+        failure_threshold: threshold.map(Spanned::value),
         failure_rate: config.failure_rate.as_ref(),
-        minimum_requests: config.minimum_requests.value(),
-        window: &config.window,
+        minimum_requests: Some(config.minimum_requests.value()),
+        window: Some(&config.window),
         open_for: config.open_for.as_ref().or(config.timeout.as_ref()),
-        half_open_requests: &config.half_open_requests,
+        half_open_requests: Some(&config.half_open_requests),
     };
     settings.policy(problems).filter(|_| good)
 }

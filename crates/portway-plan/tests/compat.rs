@@ -45,6 +45,34 @@ fn the_mini_gateway_compiles_as_it_is() {
     assert!(plan.log.is_some() && plan.metrics.enabled);
 }
 
+/// The upstream's and the filter's mean the same.
+#[test]
+fn a_breaker_of_an_upstream_is_what_the_filters_would_be() {
+    let both = |settings: &str| {
+        let plan = plan(&format!(
+            "upstreams: [{{name: u, targets: [{{addr: \"h:1\"}}], circuit_breaker: {settings}}}]\n\
+             routes: [{{name: a, prefix: /, upstream: u, filters: [{{circuit_breaker: {settings}}}]}}]\n"
+        ));
+        (
+            plan.upstreams[0].breaker.clone(),
+            plan.routes[0].breaker.clone(),
+        )
+    };
+    for settings in [
+        "{}",
+        "{failure_rate: 50%}",
+        "{failure_rate: 50%, failure_threshold: 9, minimum_requests: 0}",
+        "{open_for: 1s, window: 2s, half_open_requests: 1}",
+    ] {
+        let (upstream, filter) = both(settings);
+        assert!(upstream.is_some(), "{settings}");
+        assert_eq!(upstream, filter, "{settings}");
+    }
+    let limits = "upstreams: [{name: u, targets: [{addr: \"h:1\"}], circuit_breaker: {max_connections: 9}}]\n\
+                  routes: [{name: a, prefix: /, upstream: u}]\n";
+    assert_eq!(plan(limits).upstreams[0].breaker, None);
+}
+
 #[test]
 fn the_same_file_changes_nothing() {
     let report = diff(&plan(MINI), &plan(MINI));

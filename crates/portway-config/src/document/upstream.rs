@@ -284,20 +284,21 @@ config! {
 }
 
 config! {
-    /// Refuses quickly while the upstream as a whole fails.
+    /// Refuses quickly while the upstream as a whole fails, or when too much is under way. Limits alone make
+    /// no breaker.
     pub struct CircuitBreaker {
-        /// So many failures in a row open it; 0 for none.
-        pub failure_threshold: u32 = 5,
+        /// So many failures in a row open it; 0 for none. Default 5; none if only `failure_rate` is set.
+        pub failure_threshold: Option<u32>,
         /// This share of failures in the window opens it.
         pub failure_rate: Option<Spanned<Percent>>,
-        /// Below so many requests in the window the rate says nothing.
-        pub minimum_requests: u32 = 20,
-        /// The window of the rate.
-        pub window: Spanned<Duration> = Duration::from_secs(10),
-        /// How long it stays open before it lets a few requests try.
-        pub open_for: Spanned<Duration> = Duration::from_secs(30),
-        /// So many may try; their success closes it.
-        pub half_open_requests: Spanned<u32> = 3,
+        /// Below so many requests in the window the rate says nothing. Default 20.
+        pub minimum_requests: Option<u32>,
+        /// The window of the rate. Default 10s.
+        pub window: Option<Spanned<Duration>>,
+        /// How long it stays open before it lets a few requests try. Default 30s.
+        pub open_for: Option<Spanned<Duration>>,
+        /// So many may try; their success closes it. Default 3.
+        pub half_open_requests: Option<Spanned<u32>>,
         /// The most connections to all targets, idle ones included, which make room for others; 0 for no
         /// limit.
         pub max_connections: u32 = 0,

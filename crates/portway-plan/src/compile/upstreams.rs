@@ -287,15 +287,29 @@ fn is_token(text: &str) -> bool {
     HeaderName::from_bytes(text.as_bytes()).is_ok()
 }
 
-/// `None` if it only limits.
+/// `None` if it only limits: nobody who asks for a limit asks for a breaker.
 fn breaker_policy(config: &CircuitBreaker, problems: &mut Diagnostics) -> Option<BreakerPolicy> {
+    let limits = [
+        config.max_connections,
+        config.max_pending,
+        config.max_requests,
+    ];
+    let is_silent = config.failure_threshold.is_none()
+        && config.failure_rate.is_none()
+        && config.minimum_requests.is_none()
+        && config.window.is_none()
+        && config.open_for.is_none()
+        && config.half_open_requests.is_none();
+    if is_silent && limits.iter().any(|max| *max != 0) {
+        return None;
+    }
     let settings = BreakerSettings {
         failure_threshold: config.failure_threshold,
         failure_rate: config.failure_rate.as_ref(),
         minimum_requests: config.minimum_requests,
-        window: &config.window,
-        open_for: Some(&config.open_for),
-        half_open_requests: &config.half_open_requests,
+        window: config.window.as_ref(),
+        open_for: config.open_for.as_ref(),
+        half_open_requests: config.half_open_requests.as_ref(),
     };
     let policy = settings.policy(problems)?;
     (policy.failure_threshold != 0 || policy.failure_rate.is_some()).then_some(policy)
