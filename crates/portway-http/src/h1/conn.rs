@@ -275,24 +275,30 @@ impl Conn {
     /// Ready when there is something to read (or the peer closed), without holding a buffer.
     pub fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<()> {
         let mut state = self.0.borrow_mut();
-        loop {
-            state.skip_empty_lines();
-            if !state.read.is_empty() || state.eof {
-                return Poll::Ready(());
-            }
-            state.rest();
-            if let Io::Tcp(stream) = &state.io
-                && ready!(stream.poll_read_ready(cx)).is_err()
-            {
-                return Poll::Ready(());
-            }
-            // A fresh socket counts as ready until a read has shown otherwise: without this, a connection
-            // that never asks would pass for one whose request has begun.
-            if state.poll_fill(cx, limits::READ_BYTES).is_pending() {
-                state.rest();
+        state.skip_empty_lines();
+        if !state.read.is_empty() || state.eof {
+            return Poll::Ready(());
+        }
+        state.rest();
+        if let Io::Tcp(stream) = &state.io
+            && ready!(stream.poll_read_ready(cx)).is_err()
+        {
+            return Poll::Ready(());
+        }
+        // A fresh socket counts as ready until a read has shown otherwise: without this, a connection
+        // that never asks would pass for one whose request has begun.
+        let filled = state.poll_fill(cx, limits::READ_BYTES);
+        state.skip_empty_lines();
+        match filled {
+            Poll::Pending => state.rest(),
+            Poll::Ready(Ok(1..)) if state.read.is_empty() => {
+                // Nothing but empty lines: others have their turn before the next of them.
+                cx.waker().wake_by_ref();
                 return Poll::Pending;
             }
+            Poll::Ready(_) => {}
         }
+        filled.map(|_| ())
     }
 
     /// Ready when the peer has gone away for certain. One that has only ended its side may still read:
