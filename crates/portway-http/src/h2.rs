@@ -13,11 +13,13 @@ pub mod incoming;
 pub mod meter;
 pub mod outgoing;
 pub mod server;
+mod tunnel;
 
 pub use client::Client;
 pub use incoming::Incoming;
 pub use outgoing::{Frames, Outgoing};
 pub use server::{Arrived, Connection, Ended, HasBody, Stream};
+pub use tunnel::{Tunnel, Waiting};
 
 /// What a client sends first (RFC 9113, section 3.4).
 pub const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";

@@ -173,6 +173,8 @@ pub struct RoutePlan {
     pub rewrite: Rewrite,
     /// The port of https that clients without TLS are sent to.
     pub redirect_https: Option<u16>,
+    /// Protocols that clients may switch to.
+    pub upgrades: Box<[Box<str>]>,
     /// Limits of this route that are tighter or wider than its upstream's.
     pub timeouts: RouteTimeouts,
     /// Tries after the first.

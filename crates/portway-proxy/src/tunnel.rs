@@ -1,15 +1,15 @@
-//! A WebSocket: both connections of an exchange, once its target has switched.
+//! A tunnel, which is a WebSocket nearly always: both sides of an exchange, once its target has switched.
 //!
 //! Must hold: it holds no snapshot, so that it may last for days; it lasts as long as its listener and
 //! its route are in the config; when it must go, both peers are told, and cut at the deadline. It is an
-//! exchange like any other to limits, metrics and log, and is finished once, at its end.
+//! exchange like any other to limits, metrics and log, and is finished once, at its end. Whether a side
+//! is a connection or a stream makes no difference here.
 
 use std::sync::Arc;
 
 use portway_core::{Code, Mono, ProxyError, RouteId, UpstreamId};
-use portway_http::h1::Conn;
-use portway_http::upgrade::{Leaving, Side};
-use portway_http::{Exchange, h1};
+use portway_http::Exchange;
+use portway_http::upgrade::{Leaving, Line, Parting, Side, Switched};
 use portway_net::relay::{End, Passed};
 use portway_net::{DrainState, Relay, Timer};
 
@@ -20,11 +20,18 @@ use crate::forward::Kept;
 use crate::snapshot::{Door, WorkerSnapshot};
 use crate::worker::Worker;
 
-/// A target that has switched.
-pub struct Switched {
-    target: Conn,
-    kept: Option<Kept>,
+/// A tunnel that is about to begin.
+pub struct Tunnel {
+    switched: Switched,
     idle: std::time::Duration,
+    about: About,
+}
+
+/// What is to be said of it at its end, by names that outlive a snapshot.
+struct About {
+    /// What the client was told.
+    status: u16,
+    kept: Option<Kept>,
     route: Option<Arc<str>>,
     upstream: Option<Arc<str>>,
 }
@@ -34,15 +41,16 @@ const CLOSING: std::time::Duration = std::time::Duration::from_secs(1);
 /// After goodbye without a drain's deadline (its route is gone), peers get so long.
 const GOODBYE: std::time::Duration = std::time::Duration::from_secs(10);
 
-impl Switched {
+impl Tunnel {
     /// What a tunnel of this exchange needs, taken from the snapshot that the exchange ran under.
     #[must_use]
     pub fn new(
         snapshot: &WorkerSnapshot,
         exchange: &Exchange,
-        target: Conn,
+        switched: Switched,
+        status: u16,
         kept: Option<Kept>,
-    ) -> Switched {
+    ) -> Tunnel {
         let shared = &snapshot.shared;
         let spec = exchange
             .notes
@@ -51,14 +59,17 @@ impl Switched {
         let route = exchange
             .route
             .map(|id| &shared.plan.routes[id.index()].name);
-        Switched {
-            target,
-            kept,
+        Tunnel {
+            switched,
             idle: spec.map_or(portway_core::limits::TUNNEL_IDLE_TIMEOUT, |s| {
                 s.timeouts.tunnel
             }),
-            route: route.map(Arc::clone),
-            upstream: spec.map(|s| Arc::clone(&s.name)),
+            about: About {
+                status,
+                kept,
+                route: route.map(Arc::clone),
+                upstream: spec.map(|s| Arc::clone(&s.name)),
+            },
         }
     }
 
@@ -68,17 +79,22 @@ impl Switched {
         worker: &Worker,
         door: &Door,
         timer: &Timer,
-        client: &h1::Conn,
+        client: Line,
         exchange: &mut Exchange,
     ) {
         let leaving = Leaving::default();
         let mask = worker.random.borrow_mut().u32(..).to_be_bytes();
-        let mut client_side = Side::client(client.clone(), &leaving);
-        let mut target_side = Side::target(self.target.clone(), &leaving, mask);
+        let Tunnel {
+            switched: Switched { to, target },
+            idle,
+            about,
+        } = self;
+        let mut client_side = Side::client(client, &to, &leaving);
+        let mut target_side = Side::target(target, &to, &leaving, mask);
         let relay = Relay {
             pool: &worker.relays,
             timer,
-            idle: self.idle,
+            idle,
             early_up: Vec::new(),
             early_down: Vec::new(),
         };
@@ -97,7 +113,7 @@ impl Switched {
             total.down += new.down;
             if seen != worker.generation() {
                 seen = worker.generation();
-                if !self.has_route(&worker.snapshot()) {
+                if !about.has_route(&worker.snapshot()) {
                     leave();
                     cut = cut.min(worker.wheel.now() + GOODBYE);
                 }
@@ -127,18 +143,30 @@ impl Switched {
             end = passing => end,
             end = woken => end,
         };
-        if end.is_broken() {
-            client.abort();
-            self.target.abort();
-        }
+        // Once all is said, browsers close without TLS's own goodbye; and at a drain's deadline a connection
+        // that others use too may break before this is looked at.
+        let is_over = leaving.is_agreed() || worker.wheel.now() >= cut;
+        let end = if is_over && end.is_broken() {
+            End::Cut
+        } else {
+            end
+        };
+        let how = match end.is_broken() {
+            true => Parting::Broken,
+            false => Parting::InOrder,
+        };
+        client_side.part(how);
+        target_side.part(how);
         exchange.notes.bytes_in = total.up;
         exchange.notes.bytes_out = total.down;
         if let Some(error) = problem(end, leaving.is_agreed()) {
             note(exchange, &error);
         }
-        self.finish(worker, exchange);
+        about.finish(worker, exchange);
     }
+}
 
+impl About {
     fn has_route(&self, snapshot: &WorkerSnapshot) -> bool {
         self.find_route(snapshot).is_some() || self.route.is_none()
     }
@@ -159,7 +187,7 @@ impl Switched {
             let at = upstreams.position(|live| live.upstream.spec.name == *name)?;
             u32::try_from(at).ok().map(UpstreamId)
         });
-        finish(worker, &snapshot, exchange, 101, None);
+        finish(worker, &snapshot, exchange, self.status, None);
         drop(self.kept);
     }
 }

@@ -101,6 +101,19 @@ impl Connector {
         tcp: TcpStream,
         target: TargetName<'_>,
     ) -> Result<Stream, HandshakeError> {
+        self.connect_by(tcp, target, None).await
+    }
+
+    /// The same, offering `alpn` in place of what the spec says.
+    ///
+    /// # Errors
+    /// As [`Connector::connect`].
+    pub async fn connect_by(
+        &self,
+        tcp: TcpStream,
+        target: TargetName<'_>,
+        alpn: Option<Alpn>,
+    ) -> Result<Stream, HandshakeError> {
         let name = match (&self.0.name, target) {
             (Some(name), _) => name.clone(),
             (None, TargetName::Ip(ip)) => ServerName::from(ip),
@@ -110,7 +123,14 @@ impl Connector {
                 })?
             }
         };
-        let connected = self.0.tls.connect(name, tcp).await;
+        let tls = &self.0.tls;
+        let connected = match alpn {
+            None => tls.connect(name, tcp).await,
+            Some(alpn) => {
+                let offered = Alpn::wire(&[alpn]);
+                tls.with_alpn(offered).connect(name, tcp).await
+            }
+        };
         let stream = connected.map_err(|error| HandshakeError::of(&error))?;
         let session = Session::of(stream.get_ref().1, None, Hosts::Any);
         Ok(Stream::new(stream, session))

@@ -10,9 +10,10 @@ mod h2;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use http::{HeaderMap, Method, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use portway_core::{Code, Mono, ProxyError, limits};
 use portway_http::h1::BufferPool;
+use portway_http::upgrade::WEBSOCKET_KEY;
 use portway_http::{Exchange, HostField, Reply, Unsent};
 use portway_net::timer::Timer;
 
@@ -43,6 +44,16 @@ pub struct Tried {
     pub outcome: Result<Reply, ProxyError>,
     /// The request's body for another try; `None` if it cannot be sent again.
     pub unsent: Option<Unsent>,
+}
+
+impl Tried {
+    /// Nothing of the request has left.
+    fn not_sent(error: ProxyError, unsent: Unsent) -> Tried {
+        Tried {
+            outcome: Err(error),
+            unsent: Some(unsent),
+        }
+    }
 }
 
 /// Methods that may be repeated (RFC 9110, section 9.2.2).
@@ -183,6 +194,12 @@ enum Sent {
     Whole,
     /// The target stopped reading.
     CutOff,
+}
+
+/// The key of a WebSocket's handshake, if it has exactly one.
+fn websocket_key(exchange: &Exchange) -> Option<&HeaderValue> {
+    let mut keys = exchange.request.headers.get_all(WEBSOCKET_KEY).iter();
+    keys.next().filter(|_| keys.next().is_none())
 }
 
 /// Passes an informational reply on. `100` is answered by the gateway itself; `101` was not asked for.

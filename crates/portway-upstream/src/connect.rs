@@ -8,21 +8,21 @@ use std::sync::Arc;
 use portway_core::{Code, Mono, ProxyError, limits};
 use portway_http::h1::{Conn, Io, Role};
 use portway_net::timer::with_deadline;
-use portway_tls::{Connector, HandshakeError, Reason, Stream};
+use portway_tls::{Alpn, Connector, HandshakeError, Reason, Stream};
 use tokio::net::TcpStream;
 
 use crate::attempt::Attempt;
 use crate::upstream::{Counter, Upstream};
 
-/// Opens an HTTP/1 connection for a try.
-pub async fn connect(attempt: &Attempt<'_>) -> Result<Conn, ProxyError> {
+/// Opens an HTTP/1 connection for a try. With TLS, `alpn` is offered in place of what the upstream speaks.
+pub async fn connect(attempt: &Attempt<'_>, alpn: Option<Alpn>) -> Result<Conn, ProxyError> {
     let _pending = begin_pending(attempt.upstream)?;
     let deadline = connect_deadline(attempt);
     let open = match begin_connection(attempt) {
         Some(open) => open,
         None => wait_for_room(attempt, deadline).await?,
     };
-    let io = open_stream(attempt, deadline).await?;
+    let io = open_stream(attempt, deadline, alpn).await?;
     let conn = Conn::new(io, Role::Target, attempt.buffers);
     conn.hold(Box::new(open));
     Ok(conn)
@@ -44,11 +44,15 @@ pub async fn open(attempt: &Attempt<'_>) -> Result<(TcpStream, Held), ProxyError
 }
 
 /// Opens a connection to the target, with TLS if the upstream has it.
-pub(crate) async fn open_stream(attempt: &Attempt<'_>, deadline: Mono) -> Result<Io, ProxyError> {
+pub(crate) async fn open_stream(
+    attempt: &Attempt<'_>,
+    deadline: Mono,
+    alpn: Option<Alpn>,
+) -> Result<Io, ProxyError> {
     let stream = open_tcp(attempt, deadline).await?;
     match attempt.upstream.connector() {
         None => Ok(Io::Tcp(stream)),
-        Some(connector) => secure(attempt, &connector, stream, deadline)
+        Some(connector) => secure(attempt, &connector, stream, deadline, alpn)
             .await
             .map(Io::Tls),
     }
@@ -136,9 +140,10 @@ async fn secure(
     connector: &Connector,
     stream: TcpStream,
     deadline: Mono,
+    alpn: Option<Alpn>,
 ) -> Result<Box<Stream>, ProxyError> {
     let target = attempt.picked.target();
-    let shaking = Box::pin(connector.connect(stream, target.tls_name()));
+    let shaking = Box::pin(connector.connect_by(stream, target.tls_name(), alpn));
     let error = match with_deadline(attempt.timer, deadline, shaking).await {
         Ok(Ok(stream)) => return Ok(Box::new(stream)),
         Ok(Err(error)) => error,

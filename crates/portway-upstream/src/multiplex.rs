@@ -107,6 +107,19 @@ impl Multiplex {
         }
     }
 
+    /// Waits until the target has told its settings on a connection, or it is closing.
+    pub async fn settle(&self, attempt: &Attempt<'_>, client: &Client) -> Result<(), ProxyError> {
+        let deadline = connect_deadline(attempt);
+        loop {
+            let changed = self.changed.notified();
+            if client.is_settled() || client.is_closing() {
+                return Ok(());
+            }
+            let waited = with_deadline(attempt.timer, deadline, changed).await;
+            waited.map_err(|_| no_connection_in_time(attempt))?;
+        }
+    }
+
     /// A stream of the first connection that has one, so that the others can age out.
     fn find(&self, refused_by: Option<&Client>) -> Option<Slot> {
         let mut open = self.open.borrow_mut();
@@ -152,7 +165,7 @@ impl Multiplex {
             _more: More::of(&self.connecting),
             changed: &self.changed,
         };
-        let stream = open_stream(attempt, deadline).await?;
+        let stream = open_stream(attempt, deadline, None).await?;
         let scheme = match stream.session() {
             None => Scheme::HTTP,
             Some(session) if session.alpn == Some(Alpn::H2) => Scheme::HTTPS,

@@ -57,8 +57,10 @@ pub enum Protocol {
     /// HTTP/1.1.
     #[default]
     H1,
-    /// HTTP/2, without asking first.
+    /// HTTP/2, without asking first. What it cannot do over HTTP/2 may be asked of it over HTTP/1.1.
     H2,
+    /// HTTP/2 and nothing else.
+    H2Only,
 }
 
 /// How a target is picked.

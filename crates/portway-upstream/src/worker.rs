@@ -73,7 +73,7 @@ impl Way {
         let (upstream, wheel) = (Arc::clone(upstream), wheel.clone());
         match upstream.spec.protocol {
             Protocol::H1 => Way::H1(Rc::new(Pool::new(upstream, wheel))),
-            Protocol::H2 => Way::H2(Rc::new(Multiplex::new(upstream, wheel))),
+            Protocol::H2 | Protocol::H2Only => Way::H2(Rc::new(Multiplex::new(upstream, wheel))),
         }
     }
 

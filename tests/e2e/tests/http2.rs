@@ -1,7 +1,7 @@
 //! HTTP/2 on the client's side: the same exchanges as over HTTP/1, many at once on one connection.
 
 mod bodies;
-mod client;
+pub mod client;
 mod conformance;
 mod ends;
 mod heads;

@@ -69,6 +69,10 @@ impl Peer {
         (peer, kept)
     }
 
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
     pub fn url(&self) -> String {
         format!("tcp://{}", self.addr)
     }

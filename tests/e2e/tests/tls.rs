@@ -1,6 +1,6 @@
 //! TLS on both sides, by clients and origins that share no code with the gateway's side of it.
 
-mod authority;
+pub mod authority;
 mod client;
 mod clients;
 mod downstream;

@@ -1,5 +1,9 @@
-//! WebSocket over HTTP/1.1: a real client and a real server with the gateway between them, and what must
-//! not become a tunnel.
+//! WebSocket: a real client and a real server with the gateway between them, and what must not become a
+//! tunnel. Here over HTTP/1.1.
+
+mod example;
+mod http2;
+mod upgrades;
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -16,58 +20,77 @@ use crate::tcp::{Peer, connect};
 /// A server that says everything back, and what of it each closing frame said.
 fn echo() -> Peer {
     Peer::start(|stream| {
-        let Ok(mut socket) = tungstenite::accept(stream) else {
-            return;
-        };
-        while let Ok(message) = socket.read() {
-            if (message.is_text() || message.is_binary()) && socket.send(message).is_err() {
-                return;
-            }
+        if let Ok(socket) = tungstenite::accept(stream) {
+            serve(socket);
         }
     })
 }
 
+fn serve<S: Read + Write>(mut socket: WebSocket<S>) {
+    while let Ok(message) = socket.read() {
+        if (message.is_text() || message.is_binary()) && socket.send(message).is_err() {
+            return;
+        }
+    }
+}
+
 struct Config<'a> {
-    peer: &'a Peer,
+    target: SocketAddr,
     route: &'a str,
     upstream: &'a str,
+    /// More routes.
+    more: &'a str,
     log: Folder,
 }
 
 impl<'a> Config<'a> {
-    fn to(peer: &'a Peer) -> Config<'a> {
+    fn to(peer: &Peer) -> Config<'a> {
+        Config::at(peer.addr(), "")
+    }
+
+    fn at(target: SocketAddr, upstream: &'a str) -> Config<'a> {
         Config {
-            peer,
+            target,
             route: "name: chat, prefix: /chat",
-            upstream: "",
+            upstream,
+            more: "",
             log: Folder::new(),
         }
     }
 
     fn yaml(&self) -> String {
         let Config {
-            route, upstream, ..
+            target,
+            route,
+            upstream,
+            more,
+            ..
         } = self;
         format!(
             "server: {{ workers: 1, drain_timeout: 30s }}\n\
              listeners: [ {{ name: public, bind: \"127.0.0.1:0\" }}, {{ name: clock, bind: \"127.0.0.1:0\" }} ]\n\
-             upstreams: [ {{ name: chat, targets: [ {{ addr: \"{}\" }} ], {upstream} }} ]\n\
-             routes: [ {{ {route}, upstream: chat }} ]\n\
+             upstreams: [ {{ name: chat, targets: [ {{ addr: \"http://{target}\" }} ], {upstream} }} ]\n\
+             routes: [ {{ {route}, upstream: chat }}, {more} ]\n\
              global_filters: [ {{ logging: {{ output: \"{}\" }} }} ]\n",
-            self.peer.url().replace("tcp://", "http://"),
             self.log.path().join("access.log").display(),
         )
     }
 
     #[track_caller]
     fn record(&self) -> Value {
+        self.record_of(101)
+    }
+
+    #[track_caller]
+    fn record_of(&self, status: u16) -> Value {
+        let wanted = format!("\"status_code\":{status}");
         let path = self.log.path().join("access.log");
         // Those of the clock's listener are none of the test's.
         let read = || {
             let text = std::fs::read_to_string(&path).unwrap_or_default();
             let mut lines = text.lines();
             lines
-                .find(|line| line.contains("\"status_code\":101"))
+                .find(|line| line.contains(&wanted) && line.contains("\"/chat\""))
                 .map(str::to_owned)
         };
         eventually("the log is written", || read().is_some());
@@ -85,13 +108,13 @@ fn open(addr: SocketAddr) -> WebSocket<TcpStream> {
 }
 
 #[track_caller]
-fn says(socket: &mut WebSocket<TcpStream>, message: Message) {
+fn says<S: Read + Write>(socket: &mut WebSocket<S>, message: Message) {
     socket.send(message.clone()).unwrap();
     assert_eq!(socket.read().unwrap(), message);
 }
 
 #[track_caller]
-fn expect_going_away(socket: &mut WebSocket<TcpStream>) {
+fn expect_going_away<S: Read + Write>(socket: &mut WebSocket<S>) {
     match socket.read().expect("a closing frame") {
         Message::Close(Some(frame)) => assert_eq!(frame.code, CloseCode::Away),
         other => panic!("{other:?}"),
@@ -181,13 +204,7 @@ fn a_drain_tells_both_sides_before_it_closes() {
 #[test]
 fn a_goodbye_never_lands_inside_a_frame() {
     let peer = Peer::start(|mut stream| {
-        let mut head = Vec::new();
-        while !head.ends_with(b"\r\n\r\n") {
-            let mut byte = [0];
-            stream.read_exact(&mut byte).unwrap();
-            head.push(byte[0]);
-        }
-        stream.write_all(SWITCH).unwrap();
+        answer_handshake(&mut stream);
         stream.write_all(&[0x82, 10, 1, 2, 3]).unwrap();
         stream.read_exact(&mut [0; 1]).unwrap(); // the client's word that the drain has begun
         stream
@@ -249,6 +266,57 @@ fn filters_and_limits_hold_for_the_handshake() {
 const SWITCH: &[u8] =
     b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
 
+/// A request's head.
+fn read_head(stream: &mut TcpStream) -> String {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        stream.read_exact(&mut byte).expect("a whole head");
+        head.push(byte[0]);
+    }
+    String::from_utf8(head).expect("text")
+}
+
+/// The server's half of a handshake, byte by byte: nothing behind it is read.
+fn answer_handshake(stream: &mut TcpStream) {
+    let head = read_head(stream);
+    agree(stream, &head);
+}
+
+fn agree(stream: &mut TcpStream, head: &str) {
+    let key = head
+        .lines()
+        .find_map(|line| line.strip_prefix("sec-websocket-key: "));
+    let proof = tungstenite::handshake::derive_accept_key(key.expect("a key").as_bytes());
+    let switch = std::str::from_utf8(SWITCH).expect("text");
+    let switch = switch.replace(
+        "\r\n\r\n",
+        &format!("\r\nSec-WebSocket-Accept: {proof}\r\n\r\n"),
+    );
+    stream
+        .write_all(switch.as_bytes())
+        .expect("a client that waits");
+}
+
+/// A server that takes its time to switch and hears nothing until then.
+fn late_switch() -> Peer {
+    Peer::start(|mut stream| {
+        let head = read_head(&mut stream);
+        stream
+            .set_read_timeout(Some(Duration::from_millis(100)))
+            .unwrap();
+        let early = stream.read(&mut [0; 10]);
+        assert!(early.is_err(), "{early:?} before the switch");
+        stream
+            .set_read_timeout(Some(Duration::from_secs(5)))
+            .unwrap();
+        agree(&mut stream, &head);
+        let mut frame = [0; 8];
+        stream.read_exact(&mut frame).unwrap();
+        stream.write_all(&[0x82, 2, frame[6], frame[7]]).unwrap();
+    })
+}
+
 fn handshake(target: &str) -> String {
     get_with(
         target,
@@ -283,26 +351,7 @@ fn bytes_behind_an_upgrade_that_is_refused_are_another_request() {
 
 #[test]
 fn what_a_client_sends_early_waits_for_the_target_to_switch() {
-    let peer = Peer::start(|mut stream| {
-        let mut head = Vec::new();
-        while !head.ends_with(b"\r\n\r\n") {
-            let mut byte = [0];
-            stream.read_exact(&mut byte).unwrap();
-            head.push(byte[0]);
-        }
-        stream
-            .set_read_timeout(Some(Duration::from_millis(100)))
-            .unwrap();
-        let early = stream.read(&mut [0; 10]);
-        assert!(early.is_err(), "{early:?} before the switch");
-        stream
-            .set_read_timeout(Some(Duration::from_secs(5)))
-            .unwrap();
-        stream.write_all(SWITCH).unwrap();
-        let mut frame = [0; 8];
-        stream.read_exact(&mut frame).unwrap();
-        stream.write_all(&[0x82, 2, frame[6], frame[7]]).unwrap();
-    });
+    let peer = late_switch();
     let gateway = Gateway::start(&Config::to(&peer).yaml());
     let mut stream = connect(gateway.addr());
     let frame = [0x82, 0x82, 0, 0, 0, 0, 42, 43];

@@ -64,6 +64,8 @@ config! {
         pub mirror: Option<MirrorTo>,
         /// Sends clients without TLS to https: `true`, or the port that https has outside.
         pub redirect_https: Spanned<RedirectHttps> = RedirectHttps::No,
+        /// Protocols that clients may switch to, by their names in Upgrade; websocket if this is not written.
+        pub upgrades: Option<Vec<Spanned<String>>>,
         /// Limits of this route.
         pub timeouts: RouteTimeouts = defaults(),
         /// Filters of this route, after the global ones. `name: off` switches a global one off.

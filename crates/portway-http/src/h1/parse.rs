@@ -19,7 +19,6 @@ use crate::hygiene::path::PathRules;
 use crate::hygiene::target::{check_length, connect_refused, read_path, read_query};
 use crate::hygiene::trailers::is_welcome;
 use crate::request::{Form, Request};
-use crate::upgrade::is_websocket;
 
 /// Fields that fit on the stack while a head is parsed; the hard maximum of `max_headers`.
 pub const FIELDS_HARD_MAX: usize = 256;
@@ -74,7 +73,7 @@ pub struct ReplyHead {
     pub declared_length: Option<u64>,
     /// Whether the target keeps the connection open.
     pub persistent: bool,
-    /// Whether it switches to WebSocket (with status 101).
+    /// Whether it is a 101 that names in Upgrade, left among the fields, what it switches to.
     pub switches: bool,
 }
 
@@ -272,13 +271,13 @@ pub fn reply_head(
     let mut framing = FramingScan::default();
     let mut connection = ConnectionOptions::default();
     let mut connection_values: Vec<&[u8]> = Vec::new();
-    let mut switches = false;
+    let (mut upgrade, mut upgrades) = (None, 0);
     for header in parsed.headers.iter() {
         match fields::classify(header.name.as_bytes()) {
             FieldKind::HopByHop | FieldKind::Te => {}
             FieldKind::Upgrade => {
-                let value = HeaderValue::from_bytes(header.value).ok();
-                switches = value.as_ref().is_some_and(is_websocket);
+                upgrade = Some(header);
+                upgrades += 1;
             }
             FieldKind::ContentLength => framing.content_length(header.value).map_err(as_reply)?,
             FieldKind::TransferEncoding => {
@@ -294,6 +293,12 @@ pub fn reply_head(
     if connection.named {
         fields::remove_named(&mut headers, &connection_values);
     }
+    // Two of them name a list, and nobody asks for one.
+    let switching = status == StatusCode::SWITCHING_PROTOCOLS && upgrades == 1;
+    let upgrade = upgrade.filter(|_| switching);
+    if let (Some(header), true) = (upgrade, connection.upgrade) {
+        append(head, header, &mut headers).map_err(as_reply)?;
+    }
     let (framing, declared_length) = framing.response(version, head_request, status.as_u16())?;
     let persistent = !connection.close && (version == Version::HTTP_11 || connection.keep_alive);
     Ok(ReplyHead {
@@ -302,7 +307,7 @@ pub fn reply_head(
         framing,
         declared_length,
         persistent: persistent && framing != Framing::Close,
-        switches: switches && connection.upgrade && status == StatusCode::SWITCHING_PROTOCOLS,
+        switches: upgrade.is_some() && connection.upgrade,
     })
 }
 

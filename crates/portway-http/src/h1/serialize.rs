@@ -13,7 +13,7 @@ use crate::hygiene::framing::Framing;
 use crate::own_fields::OwnFields;
 use crate::reply::Reply;
 use crate::to_target::{self, HostField};
-use crate::upgrade;
+use crate::upgrade::Wanted;
 
 /// Whether the client's connection goes on, and how it is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,8 +51,8 @@ pub fn request_head(out: &mut Vec<u8>, exchange: &Exchange, host: HostField<'_>,
         field(out, name, exchange.request_id.as_bytes());
     }
     forwarded::write_forwarded(exchange, out);
-    if exchange.upgrade.is_asked() {
-        out.extend_from_slice(upgrade::FIELDS);
+    if let Some(wanted) = exchange.upgrade.asked() {
+        wanted.write(out);
     }
     match framing {
         Framing::None | Framing::Close if to_target::expects_body(&request.method) => {
@@ -146,7 +146,7 @@ pub fn informational_head(out: &mut Vec<u8>, status: StatusCode, headers: &Heade
 }
 
 /// Appends the reply with which the connection to a client becomes a tunnel.
-pub fn switching_head(out: &mut Vec<u8>, reply: &Reply, own: &OwnFields) {
+pub fn switching_head(out: &mut Vec<u8>, reply: &Reply, own: &OwnFields, to: &Wanted) {
     status_line(out, reply.status);
     for (name, value) in &reply.headers {
         if !own.replaces(name) {
@@ -154,7 +154,7 @@ pub fn switching_head(out: &mut Vec<u8>, reply: &Reply, own: &OwnFields) {
         }
     }
     out.extend_from_slice(own.lines());
-    out.extend_from_slice(upgrade::FIELDS);
+    to.write(out);
     out.extend_from_slice(b"\r\n");
 }
 

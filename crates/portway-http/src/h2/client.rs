@@ -147,6 +147,13 @@ impl Client {
         }
     }
 
+    /// Whether the target takes WebSockets (SETTINGS_ENABLE_CONNECT_PROTOCOL; RFC 8441, section 3). It may
+    /// say so once the connection is settled.
+    #[must_use]
+    pub fn takes_websockets(&self) -> bool {
+        self.0.send.borrow().is_extended_connect_protocol_enabled()
+    }
+
     /// Streams open now.
     #[must_use]
     pub fn streams(&self) -> usize {

@@ -16,6 +16,7 @@ use crate::hygiene::host::parse_authority;
 use crate::hygiene::intake::{Intake, Keep, Peer};
 use crate::hygiene::target::{check_length, connect_refused, read_path};
 use crate::request::{Form, Request};
+use crate::upgrade::{WEBSOCKET, WEBSOCKET_KEY};
 
 /// What a request's head says about its body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,6 +25,8 @@ pub struct Head {
     pub declared: BodyLength,
     /// Whether the client waits for `100 Continue` before it sends the body.
     pub expects_continue: bool,
+    /// Whether it asks for a WebSocket: then it is a GET from here on, as over HTTP/1.
+    pub websocket: bool,
 }
 
 /// Reads a decoded head into `request`.
@@ -45,7 +48,7 @@ pub fn read(
         .path_and_query()
         .map_or("", |target| target.as_str());
     check_size(request, target, limits)?;
-    let (host, head) = take_fields(&mut request.headers, peer)?;
+    let (host, mut head) = take_fields(&mut request.headers, peer)?;
     let authority = parts.uri.authority().map(|a| a.as_str().as_bytes());
     read_host(authority, host.as_deref(), request)?;
     // Proxies that end TLS in front of this one may say either; both mean the same here.
@@ -54,7 +57,12 @@ pub fn read(
     }
     check_length(target.as_bytes(), limits.target_bytes_max)?;
     if request.method == Method::CONNECT {
-        return Err(connect_refused());
+        let protocol = parts.extensions.get::<::h2::ext::Protocol>();
+        check_connect(protocol.map(|p| p.as_str()), &head)?;
+        head.websocket = true;
+        request.method = Method::GET;
+        // The gateway itself proves it to the client's end, and asks the target for proof.
+        request.headers.remove(WEBSOCKET_KEY);
     }
     if target == "*" && request.method == Method::OPTIONS {
         request.form = Form::Asterisk;
@@ -67,6 +75,21 @@ pub fn read(
     request.form = Form::Origin;
     read_path(target.as_bytes(), limits.path, request)?;
     Ok(head)
+}
+
+/// A tunnel is offered to WebSocket only (RFC 8441, section 5).
+fn check_connect(protocol: Option<&str>, head: &Head) -> Result<(), ProxyError> {
+    let Some(protocol) = protocol else {
+        return Err(connect_refused());
+    };
+    if !protocol.eq_ignore_ascii_case(WEBSOCKET) {
+        let detail = "`:protocol` is not websocket, and no other tunnel is offered";
+        return Err(ProxyError::new(Code::NotImplemented, detail));
+    }
+    match head.declared {
+        BodyLength::Unknown => Ok(()),
+        BodyLength::Exact(_) => Err(bad("a tunnel has no Content-Length")),
+    }
 }
 
 /// Cookies may come in pieces, for the sake of compression; everything behind expects one field
@@ -134,6 +157,7 @@ fn take_fields(headers: &mut HeaderMap, peer: Peer) -> Result<(Host, Head), Prox
     let head = Head {
         declared,
         expects_continue: fields.expects_continue,
+        websocket: false,
     };
     let host = fields.host.map(Box::from);
     for name in ended {

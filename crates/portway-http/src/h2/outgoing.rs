@@ -140,16 +140,13 @@ impl Outgoing {
     /// Sends what is held, in as many pieces as the peer's window asks for.
     fn poll_send_held(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ProxyError>> {
         while !self.held.is_empty() {
-            self.stream.reserve_capacity(self.held.len());
-            let mut room = self.stream.capacity();
-            while room == 0 {
-                self.waits_for_peer = true;
-                room = match ready!(self.stream.poll_capacity(cx)) {
-                    Some(Ok(room)) => room,
-                    Some(Err(error)) => return Poll::Ready(Err(self.stopped(Err(error)))),
-                    None => return Poll::Ready(Err(self.closed(cx))),
-                };
-            }
+            let polled = poll_room(&mut self.stream, cx, self.held.len());
+            self.waits_for_peer |= polled.is_pending();
+            let room = match ready!(polled) {
+                Ok(room) => room,
+                Err(Some(error)) => return Poll::Ready(Err(self.stopped(Err(error)))),
+                Err(None) => return Poll::Ready(Err(self.closed(cx))),
+            };
             let piece = self.held.split_to(room.min(self.held.len()));
             let bytes = piece.len() as u64;
             let last = self.held.is_empty() && self.held_is_last;
@@ -224,6 +221,24 @@ impl Outgoing {
             Role::Client => Reason::INTERNAL_ERROR,
         });
     }
+}
+
+/// Ready with how many octets of so many the peer has room for now. The error says why it takes no more,
+/// if it said so.
+pub(super) fn poll_room(
+    stream: &mut SendStream<Bytes>,
+    cx: &mut Context<'_>,
+    octets: usize,
+) -> Poll<Result<usize, Option<::h2::Error>>> {
+    stream.reserve_capacity(octets);
+    let mut room = stream.capacity();
+    while room == 0 {
+        room = match ready!(stream.poll_capacity(cx)) {
+            Some(room) => room.map_err(Some)?,
+            None => return Poll::Ready(Err(None)),
+        };
+    }
+    Poll::Ready(Ok(room))
 }
 
 impl Drop for Outgoing {

@@ -21,13 +21,14 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::guard::{Guard, Watch};
 use super::head;
-use super::{Incoming, Outgoing};
+use super::{Incoming, Outgoing, Tunnel, Waiting};
 use crate::body::{Body, BodyLength};
 use crate::exchange::{Downstream, Exchange};
 use crate::h1::{DateCache, HeadLimits, Role};
 use crate::hygiene::intake::Peer;
 use crate::own_fields::OwnFields;
 use crate::reply::Reply;
+use crate::upgrade::{Line, Upgrade, WEBSOCKET_ACCEPT, Wanted};
 
 /// A connection from a client.
 pub struct Connection<T> {
@@ -162,6 +163,7 @@ fn builder(head: &HeadLimits) -> Builder {
     let list_bytes_max = u32::try_from(head.head_bytes_max * 2).unwrap_or(u32::MAX);
     builder
         .max_concurrent_streams(limits::H2_STREAMS_MAX)
+        .enable_connect_protocol()
         .initial_window_size(limits::H2_STREAM_WINDOW_BYTES)
         .initial_connection_window_size(limits::H2_CONNECTION_WINDOW_BYTES)
         .max_header_list_size(list_bytes_max)
@@ -221,11 +223,22 @@ impl Arrived {
         let bodiless = self.body.is_end_stream();
         exchange.downstream = Downstream::H2(Rc::clone(&self.stream));
         let head = head::read(self.parts, limits, peer, &mut exchange.request)?;
+        if head.websocket && bodiless {
+            let detail = "a tunnel that ends before it begins";
+            return Err(ProxyError::new(Code::BadRequest, detail));
+        }
+        if head.websocket {
+            exchange.upgrade = Upgrade::Asked(Wanted::WebSocket);
+            return Ok(Taken {
+                tunnel: Some(Waiting(self.body)),
+                ..Taken::default()
+            });
+        }
         if bodiless {
             exchange.body = Body::Empty;
             return Ok(Taken {
                 declared: BodyLength::Exact(0),
-                bytes: Rc::default(),
+                ..Taken::default()
             });
         }
         let mut body = Incoming::new(self.body, Role::Client, head.declared);
@@ -240,6 +253,7 @@ impl Arrived {
         Ok(Taken {
             declared: head.declared,
             bytes,
+            tunnel: None,
         })
     }
 }
@@ -251,6 +265,8 @@ pub struct Taken {
     pub declared: BodyLength,
     /// Octets of it that were read.
     pub bytes: Rc<Cell<u64>>,
+    /// What becomes the client's side of a tunnel, if the target switches.
+    pub tunnel: Option<Waiting>,
 }
 
 /// One stream, for whoever answers on it. Dropping all of it before the reply is whole resets it.
@@ -286,14 +302,7 @@ impl Stream {
         own: &OwnFields,
         date: &DateCache,
     ) -> Result<Option<Outgoing>, ProxyError> {
-        let mut headers = std::mem::take(&mut reply.headers);
-        add_own(&mut headers, own);
-        remove_connection_fields(&mut headers);
-        if !headers.contains_key(DATE)
-            && let Ok(value) = HeaderValue::from_bytes(date.as_bytes())
-        {
-            headers.insert(DATE, value);
-        }
+        let mut headers = fields(reply, own, date);
         let length = reply.body.length();
         let declared = match (has_body, length) {
             (HasBody::Yes, BodyLength::Exact(length)) => Some(length),
@@ -309,11 +318,29 @@ impl Stream {
         *head.headers_mut() = headers;
         let ends = has_body == HasBody::No || reply.body.is_empty();
         let sent = self.respond.borrow_mut().send_response(head, ends);
-        let stream = sent.map_err(|error| {
-            ProxyError::new(Code::ClientGone, "the client did not wait for the reply")
-                .with_source(error)
-        })?;
+        let stream = sent.map_err(not_waited_for)?;
         Ok((!ends).then(|| Outgoing::new(stream, Role::Client, length)))
+    }
+
+    /// Tells the client that its target has switched: from here on the stream is a tunnel (RFC 8441,
+    /// section 5).
+    ///
+    /// # Errors
+    /// If the client has given the request up.
+    pub fn switch(
+        &self,
+        waiting: Waiting,
+        reply: &mut Reply,
+        own: &OwnFields,
+        date: &DateCache,
+    ) -> Result<Line, ProxyError> {
+        let mut head = Response::new(());
+        *head.headers_mut() = fields(reply, own, date);
+        head.headers_mut().remove(WEBSOCKET_ACCEPT);
+        let sent = self.respond.borrow_mut().send_response(head, false);
+        let stream = sent.map_err(not_waited_for)?;
+        let tunnel = Tunnel::new(stream, waiting.0, None);
+        Ok(Line::H2(Box::new(tunnel)))
     }
 
     /// Tells the client that nothing was done and that it may ask again.
@@ -329,6 +356,23 @@ pub enum HasBody {
     Yes,
     /// Not to HEAD, and not with statuses that have none.
     No,
+}
+
+fn not_waited_for(error: ::h2::Error) -> ProxyError {
+    ProxyError::new(Code::ClientGone, "the client did not wait for the reply").with_source(error)
+}
+
+/// A reply's fields, with the gateway's own.
+fn fields(reply: &mut Reply, own: &OwnFields, date: &DateCache) -> HeaderMap {
+    let mut headers = std::mem::take(&mut reply.headers);
+    add_own(&mut headers, own);
+    remove_connection_fields(&mut headers);
+    if !headers.contains_key(DATE)
+        && let Ok(value) = HeaderValue::from_bytes(date.as_bytes())
+    {
+        headers.insert(DATE, value);
+    }
+    headers
 }
 
 /// Fields that the gateway itself writes.

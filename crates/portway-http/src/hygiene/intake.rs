@@ -71,7 +71,16 @@ impl<'h> Intake<'h> {
                 self.connection.add(value);
                 self.connection_values.push(value);
             }
-            FieldKind::Upgrade => self.upgrade = HeaderValue::from_bytes(value).ok(),
+            FieldKind::Upgrade => {
+                // Several fields are one list (RFC 9110, section 5.3).
+                let whole = match self.upgrade.take() {
+                    None => HeaderValue::from_bytes(value),
+                    Some(first) => {
+                        HeaderValue::from_bytes(&[first.as_bytes(), b", ", value].concat())
+                    }
+                };
+                self.upgrade = whole.ok();
+            }
             FieldKind::Expect if value.eq_ignore_ascii_case(b"100-continue") => {
                 self.expects_continue = true;
             }

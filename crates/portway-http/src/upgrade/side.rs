@@ -1,8 +1,8 @@
-//! One connection of a WebSocket tunnel, as the relay reads and writes it.
+//! One side of a tunnel, as the relay reads and writes it.
 //!
-//! Must hold: bytes go out in the order in which they came; when the tunnel is to end, a closing frame
+//! Must hold: bytes go out in the order in which they came; when a WebSocket is to end, a closing frame
 //! with status 1001 goes out at the end of a frame, once, and nothing after it (RFC 6455, sections 5.5.1
-//! and 7.4.1).
+//! and 7.4.1). Other protocols have no frames that are known here: nothing is ever said in them.
 
 use std::cell::Cell;
 use std::io;
@@ -14,8 +14,9 @@ use portway_net::relay::Stream;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
+use super::Wanted;
 use super::frames::Frames;
-use crate::h1::Conn;
+use super::line::{Line, Parting};
 
 /// What both sides of a tunnel know of its end; clones are the same.
 #[derive(Clone, Debug, Default)]
@@ -34,6 +35,10 @@ impl Leaving {
     /// Both peers are to be told that it ends; whether that is new.
     pub fn ask(&self) -> bool {
         !self.0.asked.replace(true)
+    }
+
+    fn is_asked(&self) -> bool {
+        self.0.asked.get()
     }
 
     /// Whether both peers have said that nothing more comes from them.
@@ -56,10 +61,16 @@ const GOING_AWAY: [u8; 4] = [0x88, 2, 0x03, 0xe9];
 
 /// One side.
 pub struct Side {
-    conn: Conn,
+    line: Line,
+    leaving: Leaving,
+    /// `None` for what is no WebSocket.
+    talk: Option<Talk>,
+}
+
+/// A WebSocket's way to one side.
+struct Talk {
     /// Follows what is written to this side.
     frames: Frames,
-    leaving: Leaving,
     /// What ends it here, masked where this side is a server's.
     goodbye: Vec<u8>,
     said: bool,
@@ -69,53 +80,77 @@ pub struct Side {
 impl Side {
     /// The client's side.
     #[must_use]
-    pub fn client(conn: Conn, leaving: &Leaving) -> Side {
-        Side::new(conn, leaving, GOING_AWAY.to_vec())
+    pub fn client(line: Line, to: &Wanted, leaving: &Leaving) -> Side {
+        Side::new(line, to, leaving, GOING_AWAY.to_vec())
     }
 
     /// The target's side. What clients send is masked (RFC 6455, section 5.3); `mask` need not be a
     /// secret here, where nobody chose the payload.
     #[must_use]
-    pub fn target(conn: Conn, leaving: &Leaving, mask: [u8; 4]) -> Side {
+    pub fn target(line: Line, to: &Wanted, leaving: &Leaving, mask: [u8; 4]) -> Side {
         let mut goodbye = vec![GOING_AWAY[0], 0x80 | GOING_AWAY[1]];
         goodbye.extend(mask);
         let payload = GOING_AWAY[2..].iter().zip(mask);
         goodbye.extend(payload.map(|(byte, mask)| byte ^ mask));
-        Side::new(conn, leaving, goodbye)
+        Side::new(line, to, leaving, goodbye)
     }
 
-    fn new(conn: Conn, leaving: &Leaving, goodbye: Vec<u8>) -> Side {
-        Side {
-            conn,
+    fn new(line: Line, to: &Wanted, leaving: &Leaving, goodbye: Vec<u8>) -> Side {
+        let talk = Talk {
             frames: Frames::default(),
-            leaving: leaving.clone(),
             goodbye,
             said: false,
             heard: false,
+        };
+        Side {
+            line,
+            leaving: leaving.clone(),
+            talk: (*to == Wanted::WebSocket).then_some(talk),
         }
     }
 
-    fn is_leaving(&self) -> bool {
-        self.leaving.0.asked.get() && !self.said
+    /// Leaves the peer.
+    pub fn part(&mut self, how: Parting) {
+        self.line.part(how);
     }
 
-    /// Says goodbye, if it is time and a frame could begin here.
-    fn leave(&mut self) {
-        if self.is_leaving() && self.frames.at_boundary() {
-            if !self.frames.is_closed() {
-                let goodbye = std::mem::take(&mut self.goodbye);
-                self.conn.queue(|out| out.extend_from_slice(&goodbye));
+    /// Says goodbye, if it is time and a frame could begin here; whether it has been said.
+    fn leave(&mut self) -> bool {
+        let Some(talk) = &mut self.talk else {
+            return false;
+        };
+        if self.leaving.is_asked() && !talk.said && talk.frames.at_boundary() {
+            if !talk.frames.is_closed() {
+                self.line.queue(&std::mem::take(&mut talk.goodbye));
             }
-            self.said = true;
+            talk.said = true;
             self.leaving.0.said.update(|n| n + 1);
         }
+        talk.said
     }
 
-    fn listen(&mut self) {
-        if !self.heard && self.frames.is_closed() {
-            self.heard = true;
+    /// Queues as much of this as may go out; how much of it is dealt with.
+    fn take(&mut self, bytes: &[u8]) -> usize {
+        let bytes = &bytes[..bytes.len().min(WRITE_BYTES_MAX)];
+        let Some(talk) = &mut self.talk else {
+            self.line.queue(bytes);
+            return bytes.len();
+        };
+        let mut taken = bytes.len();
+        if talk.said {
+            talk.frames.take(bytes); // after goodbye there is nothing more to say, but to hear
+        } else if self.leaving.is_asked() {
+            taken = talk.frames.take_frame(bytes);
+            self.line.queue(&bytes[..taken]);
+        } else {
+            talk.frames.take(bytes);
+            self.line.queue(bytes);
+        }
+        if !talk.heard && talk.frames.is_closed() {
+            talk.heard = true;
             self.leaving.0.heard.update(|n| n + 1);
         }
+        taken
     }
 }
 
@@ -125,11 +160,11 @@ impl AsyncRead for Side {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        self.leave();
-        if self.conn.poll_flush(cx)?.is_pending() && self.said {
+        let said = self.leave();
+        if self.line.poll_flush(cx)?.is_pending() && said {
             return Poll::Pending; // a peer that does not read is not listened to any more
         }
-        self.conn.poll_take(cx, buf)
+        self.line.poll_take(cx, buf)
     }
 }
 
@@ -139,35 +174,21 @@ impl AsyncWrite for Side {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        ready!(self.conn.poll_flush(cx))?;
+        ready!(self.line.poll_flush(cx))?;
         self.leave();
-        let taken = if self.said {
-            self.frames.take(bytes); // after goodbye there is nothing more to say, but to hear
-            bytes.len()
-        } else if self.is_leaving() {
-            let taken = self.frames.take_frame(bytes);
-            self.conn
-                .queue(|out| out.extend_from_slice(&bytes[..taken]));
-            taken
-        } else {
-            let bytes = &bytes[..bytes.len().min(WRITE_BYTES_MAX)];
-            self.frames.take(bytes);
-            self.conn.queue(|out| out.extend_from_slice(bytes));
-            bytes.len()
-        };
-        self.listen();
-        if let Poll::Ready(Err(error)) = self.conn.poll_flush(cx) {
+        let taken = self.take(bytes);
+        if let Poll::Ready(Err(error)) = self.line.poll_flush(cx) {
             return Poll::Ready(Err(error));
         }
         Poll::Ready(Ok(taken))
     }
 
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.conn.poll_flush(cx)
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.line.poll_flush(cx)
     }
 
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.conn.poll_shutdown(cx)
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.line.poll_shutdown(cx)
     }
 }
 

@@ -4,7 +4,7 @@
 //! listener looks at nothing but the server name, since nothing else can be read; each key that would
 //! silently do nothing is an error or a warning.
 
-use portway_config::document::{Document, Listener, ListenerProtocol, Route};
+use portway_config::document::{Document, Listener, ListenerProtocol, Route, Target, Upstream};
 use portway_config::{Scheme, Spanned, defaults, document};
 use portway_core::{Diagnostics, ListenerId, UpstreamId};
 
@@ -214,6 +214,7 @@ fn check_tls_route(route: &Route, listener: &Spanned<String>, problems: &mut Dia
         (route.mirror.is_some(), "mirror"),
         (route.sticky_by.is_some(), "sticky_by"),
         (route.timeouts.request.is_some(), "timeouts"),
+        (route.upgrades.is_some(), "upgrades"),
         (!route.filters.is_empty(), "filters"),
     ];
     let there = written.iter().filter(|(there, _)| *there);
@@ -234,14 +235,45 @@ fn check_tls_route(route: &Route, listener: &Spanned<String>, problems: &mut Dia
 
 /// HTTP cannot be spoken with a target of which the file says that it speaks something else.
 fn refuse_tcp_targets(route: &Route, names: &Names<'_>, problems: &mut Diagnostics) {
-    let inline = route.targets.value().into_iter().flat_map(|t| t.iter());
-    let named = route.upstream.value().and_then(|name| {
-        let id = names.upstreams.find(name)?;
-        names.document.upstreams.get(id.index())
-    });
-    let targets = named.and_then(|upstream| upstream.targets.value());
-    let all = inline.chain(targets.into_iter().flat_map(|t| t.iter()));
-    let mut not_http = all.filter(|target| target.addr.scheme == Some(Scheme::Tcp));
+    if let Some(targets) = route.targets.value() {
+        refuse_tcp_target(route, targets, problems);
+    }
+    let shares = route.split.value().into_iter().flat_map(|s| s.iter());
+    let mirror = route.mirror.as_ref().map(|mirror| &mirror.upstream);
+    let all = route.upstream.value().into_iter();
+    let all = all.chain(shares.map(|share| &share.upstream)).chain(mirror);
+    let mut seen: Vec<UpstreamId> = Vec::new();
+    for id in all.filter_map(|name| names.upstreams.find(name)) {
+        if seen.contains(&id) {
+            continue; // one place is enough to be told of
+        }
+        seen.push(id);
+        if let Some(upstream) = names.document.upstreams.get(id.index()) {
+            refuse_for_http(route, upstream, problems);
+        }
+    }
+}
+
+fn refuse_for_http(route: &Route, upstream: &Upstream, problems: &mut Diagnostics) {
+    if let Some(targets) = upstream.targets.value() {
+        refuse_tcp_target(route, targets, problems);
+    }
+    if upstream.proxy_protocol.value() != document::SendProxy::Off {
+        problems.error(
+            upstream.proxy_protocol.span(),
+            format!(
+                "route `{}` sends HTTP to upstream `{}`, where clients share connections",
+                *route.name, *upstream.name
+            ),
+            "remove it: HTTP targets learn of the client from X-Forwarded-For and Forwarded",
+        );
+    }
+}
+
+fn refuse_tcp_target(route: &Route, targets: &[Target], problems: &mut Diagnostics) {
+    let mut not_http = targets
+        .iter()
+        .filter(|target| target.addr.scheme == Some(Scheme::Tcp));
     if let Some(target) = not_http.next() {
         problems.error(
             target.addr.span(),
@@ -250,16 +282,6 @@ fn refuse_tcp_targets(route: &Route, names: &Names<'_>, problems: &mut Diagnosti
                 *route.name, *target.addr
             ),
             "write `http://`, or use the upstream in a tcp listener",
-        );
-    }
-    if let Some(upstream) = named.filter(|u| u.proxy_protocol.value() != document::SendProxy::Off) {
-        problems.error(
-            upstream.proxy_protocol.span(),
-            format!(
-                "route `{}` sends HTTP to upstream `{}`, where clients share connections",
-                *route.name, *upstream.name
-            ),
-            "remove it: HTTP targets learn of the client from X-Forwarded-For and Forwarded",
         );
     }
 }

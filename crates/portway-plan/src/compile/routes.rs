@@ -8,6 +8,7 @@ use http::header::HeaderName;
 use portway_config::document::{Document, PathMatch, Route, Wanted};
 use portway_config::{Spanned, Table};
 use portway_core::{Diagnostics, ListenerId, Span, UpstreamId};
+use portway_http::upgrade::{WEBSOCKET, is_name};
 use portway_route::{BuildProblem, HostPattern, PathPattern, RouteSpec, RouteTable, ValueMatch};
 
 use super::action::{action, in_words, mirror, warn_of_idle_keys};
@@ -60,6 +61,7 @@ pub(super) fn routes(
             filters: filters.chain,
             rewrite: rewrite(route, problems),
             redirect_https: super::tls::redirect_https(&route.redirect_https),
+            upgrades: upgrades(route.upgrades.as_deref(), problems),
             timeouts: RouteTimeouts {
                 request: route.timeouts.request.as_ref().map(|t| {
                     positive(t, problems);
@@ -74,6 +76,20 @@ pub(super) fn routes(
         });
     }
     (plans, specs)
+}
+
+fn upgrades(names: Option<&[Spanned<String>]>, problems: &mut Diagnostics) -> Box<[Box<str>]> {
+    let Some(names) = names else {
+        return [Box::from(WEBSOCKET)].into();
+    };
+    for name in names.iter().filter(|name| !is_name(name)) {
+        problems.error(
+            name.span(),
+            format!("`{}` is not a protocol that a connection may switch to", **name),
+            "write names like websocket; other versions of HTTP, and TLS, go by listeners and upstreams",
+        );
+    }
+    names.iter().map(|name| Box::from(name.as_str())).collect()
 }
 
 /// A hash of what decides which exchanges a route takes.

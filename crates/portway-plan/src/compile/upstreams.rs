@@ -73,7 +73,8 @@ fn upstream_spec(upstream: &Upstream, problems: &mut Diagnostics) -> UpstreamSpe
 fn protocol(protocol: TargetProtocol) -> Protocol {
     match protocol {
         TargetProtocol::Auto | TargetProtocol::H1 => Protocol::H1,
-        TargetProtocol::H2c | TargetProtocol::Grpc => Protocol::H2,
+        TargetProtocol::H2c => Protocol::H2,
+        TargetProtocol::Grpc => Protocol::H2Only,
     }
 }
 

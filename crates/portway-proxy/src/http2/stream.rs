@@ -10,10 +10,11 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
 
-use http::Method;
+use http::{Method, StatusCode};
 use portway_core::{Code, Mono, ProxyError};
 use portway_http::h1::serialize::is_bodiless;
-use portway_http::h2::{Arrived, HasBody, Outgoing, Stream};
+use portway_http::h2::{Arrived, HasBody, Outgoing, Stream, Waiting};
+use portway_http::upgrade::{Line, WEBSOCKET_KEY, key};
 use portway_http::{Body, Exchange, Protocol, Reply};
 use portway_net::Timer;
 use portway_plan::ListenerPlan;
@@ -25,6 +26,7 @@ use crate::forward::Lease;
 use crate::http::{Handled, handle};
 use crate::patience::Patience;
 use crate::snapshot::WorkerSnapshot;
+use crate::tunnel::Tunnel;
 
 /// What one exchange needs to get on.
 struct Turn<'a> {
@@ -68,38 +70,85 @@ pub(super) async fn exchange(running: Running, arrived: Arrived) {
         tls: session.tls.as_ref(),
     };
     arrival::begin(worker, &mut exchange, from);
-    let cut = {
+    let ran = {
         let mut running = pin!(turn.run(arrived, &mut exchange));
         poll_fn(|cx| match session.is_cut() {
-            true => Poll::Ready(true),
-            false => running.as_mut().poll(cx).map(|()| false),
+            true => Poll::Ready(None),
+            false => running.as_mut().poll(cx).map(Some),
         })
         .await
     };
-    if cut {
+    if ran.is_none() {
         let error = ProxyError::new(Code::Overloaded, "cut at the end of the drain");
         note(&mut exchange, &error);
         turn.finish(&mut exchange, None);
     }
-    drop(stream);
+    drop((stream, snapshot)); // a long tunnel must not keep an old snapshot alive
+    if let Some(Some((tunnel, client))) = ran {
+        // Apart, so that a stream that never becomes a tunnel has no room for one.
+        Box::pin(tunnel.run(worker, &session.door, &timer, client, &mut exchange)).await;
+    }
     worker.give_exchange(exchange); // lets go of the stream, which ends or resets it
 }
 
 impl Turn<'_> {
-    async fn run(&self, arrived: Arrived, exchange: &mut Exchange) {
+    async fn run(&self, arrived: Arrived, exchange: &mut Exchange) -> Option<(Tunnel, Line)> {
         let worker = &self.session.worker;
         exchange.protocol = Protocol::Http2;
         let peer = arrival::peer(exchange);
         let _active = worker.shard.request_started();
+        let mut waiting = None;
         let handled = match arrived.take(&self.listener.head, peer, exchange) {
             Ok(taken) => {
                 arrival::accept_head(exchange, self.listener);
+                waiting = taken.tunnel;
+                if waiting.is_some() {
+                    let key = key::key(worker.random.borrow_mut().u128(..));
+                    exchange.request.headers.insert(WEBSOCKET_KEY, key);
+                }
                 let _ = self.bytes_in.set(taken.bytes); // there is one head only
                 handle(worker, self.snapshot, self.timer, exchange).await
             }
             Err(error) => self.refuse(exchange, error).await.into(),
         };
+        if let Some(waiting) = waiting
+            && handled.reply.status == StatusCode::SWITCHING_PROTOCOLS
+        {
+            return self.switch(exchange, handled, waiting);
+        }
         self.answer(exchange, handled).await;
+        None
+    }
+
+    /// Tells the client that its target has switched.
+    #[cold]
+    fn switch(
+        &self,
+        exchange: &mut Exchange,
+        handled: Handled<'_>,
+        waiting: Waiting,
+    ) -> Option<(Tunnel, Line)> {
+        let Handled { mut reply, lease } = handled;
+        let worker = &self.session.worker;
+        let own = &exchange.own_fields;
+        let date = worker.date.borrow().clone();
+        let line = self.stream.switch(waiting, &mut reply, own, &date);
+        match (line, exchange.upgrade.take()) {
+            (Ok(line), Some(switched)) => {
+                self.status.set(0);
+                let kept = lease.map(|lease| lease.keep(worker.wheel.now()));
+                let status = StatusCode::OK.as_u16();
+                let tunnel = Tunnel::new(self.snapshot, exchange, switched, status, kept);
+                Some((tunnel, line))
+            }
+            (line, _) => {
+                if let Err(error) = &line {
+                    note(exchange, error);
+                }
+                self.finish(exchange, lease);
+                None
+            }
+        }
     }
 
     /// The reply to a request whose head is wrong.

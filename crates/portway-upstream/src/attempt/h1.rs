@@ -5,17 +5,20 @@
 
 use std::future::poll_fn;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use http::header::UPGRADE;
 use http::{HeaderMap, Method};
 use portway_core::{Code, ProxyError};
 use portway_http::h1::serialize::{request_framing, request_head};
 use portway_http::h1::{Conn, Home, Incoming, Pump, ReplyHead};
 use portway_http::hygiene::framing::Framing;
-use portway_http::upgrade::Upgrade;
-use portway_http::{Body, Exchange, Reply, Unsent};
+use portway_http::upgrade::{Line, WEBSOCKET_ACCEPT, is_agreed, key};
+use portway_http::{Body, Exchange, Protocol, Reply, Unsent};
+use portway_tls::Alpn;
 
-use super::{Attempt, Deadlines, Sent, Tried, WaitsFor, inform, is_idempotent};
+use super::{Attempt, Deadlines, Sent, Tried, WaitsFor, inform, is_idempotent, websocket_key};
 use crate::connect::connect;
 use crate::pool::Pool;
 
@@ -43,12 +46,25 @@ pub(super) async fn run(
             }
         }
     }
-    match connect(attempt).await {
+    match connect(attempt, None).await {
         Ok(conn) => run_on(attempt, pool, exchange, conn, unsent).await,
-        Err(error) => Tried {
-            outcome: Err(error),
-            unsent: Some(unsent),
-        },
+        Err(error) => Tried::not_sent(error, unsent),
+    }
+}
+
+/// Sends the exchange over a connection that no other exchange will use, to a target that is spoken
+/// HTTP/2 with otherwise.
+pub(super) async fn run_apart(
+    attempt: &Attempt<'_>,
+    exchange: &mut Exchange,
+    unsent: Unsent,
+) -> Tried {
+    let wheel = attempt.timer.wheel().clone();
+    let pool = Rc::new(Pool::new(Arc::clone(attempt.upstream), wheel));
+    pool.close(); // nothing is given back to it
+    match connect(attempt, Some(Alpn::H1)).await {
+        Ok(conn) => run_on(attempt, &pool, exchange, conn, unsent).await,
+        Err(error) => Tried::not_sent(error, unsent),
     }
 }
 
@@ -77,7 +93,7 @@ async fn run_on(
     }
     match head {
         Ok(head) if head.switches => {
-            exchange.upgrade = Upgrade::Switched(conn);
+            exchange.upgrade.switch(Line::H1(conn));
             switched(head)
         }
         Ok(head) => reply(head, pool, conn, sending, whole),
@@ -113,8 +129,8 @@ fn poll_reply(
     let is_head = exchange.request.method == Method::HEAD;
     while let Poll::Ready(head) = conn.poll_reply_head(cx, is_head, &mut sending.spare) {
         match head {
-            Ok(head) if head.switches && switches(exchange, sending) => {
-                return Poll::Ready(Ok(head));
+            Ok(head) if head.switches && switches(exchange, sending, &head) => {
+                return Poll::Ready(proven(exchange, head));
             }
             Ok(head) if head.status.is_informational() => inform(
                 exchange,
@@ -135,15 +151,32 @@ fn poll_reply(
         .map(Err)
 }
 
-/// Whether a tunnel may open: it was asked for, and the whole request is out.
-fn switches(exchange: &Exchange, sending: &Sending) -> bool {
-    exchange.upgrade.is_asked() && sending.state == Sent::Whole
+/// Whether a tunnel may open: this one was asked for, and the whole request is out.
+fn switches(exchange: &Exchange, sending: &Sending, head: &ReplyHead) -> bool {
+    let asked = exchange.upgrade.asked();
+    sending.state == Sent::Whole && asked.is_some_and(|asked| is_agreed(&head.headers, asked))
+}
+
+/// The proof that a target gives is checked by the client, who asked for it; a client of HTTP/2 did not.
+fn proven(exchange: &Exchange, head: ReplyHead) -> Result<ReplyHead, ProxyError> {
+    if exchange.protocol != Protocol::Http2 {
+        return Ok(head);
+    }
+    let given = head.headers.get(WEBSOCKET_ACCEPT);
+    match websocket_key(exchange) {
+        Some(asked) if given == Some(&key::accept(asked)) => Ok(head),
+        _ => {
+            let detail = "the target has switched without Sec-WebSocket-Accept for the key";
+            Err(ProxyError::new(Code::UpstreamBadReply, detail))
+        }
+    }
 }
 
 /// The reply that opens a tunnel. Its connection is none for another exchange.
 fn switched(head: ReplyHead) -> Tried {
     let mut reply = Reply::new(head.status, Body::Empty);
     reply.headers = head.headers;
+    reply.headers.remove(UPGRADE);
     Tried {
         outcome: Ok(reply),
         unsent: None,

@@ -2,18 +2,21 @@
 //!
 //! Must hold: what ends a try early resets its stream and leaves the connection to the others; a request
 //! that the target has not touched, or that met a connection which was closing, is sent again, but not
-//! without end.
+//! without end. A WebSocket is asked for over HTTP/2 only where the target has said that it takes them.
 
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
+use http::{HeaderMap, StatusCode};
 use portway_core::{Code, ProxyError, Retry, limits};
 use portway_http::h2::client::{Call, Heard, ReplyHead, Slot};
-use portway_http::{Exchange, Unsent};
+use portway_http::upgrade::{WEBSOCKET_ACCEPT, key};
+use portway_http::{Body, Exchange, Protocol, Reply, Unsent};
 
-use super::{Attempt, Deadlines, Sent, Tried, WaitsFor, inform, is_idempotent};
+use super::{Attempt, Deadlines, Sent, Tried, WaitsFor, h1, inform, is_idempotent, websocket_key};
 use crate::multiplex::Multiplex;
+use crate::spec;
 
 /// A request that its connection would not take is offered to so many others: each time it was the
 /// connection that was at fault, not the target.
@@ -26,18 +29,27 @@ pub(super) async fn run(
     exchange: &mut Exchange,
     mut unsent: Unsent,
 ) -> Tried {
+    let websocket = exchange.upgrade.asks_for_websocket();
+    if websocket && websocket_key(exchange).is_none() {
+        let error = ProxyError::new(Code::BadRequest, "there is not one Sec-WebSocket-Key");
+        return Tried::not_sent(error, unsent);
+    }
     let mut refused_by = None;
     let mut resends = 0;
     loop {
         let slot = match streams.checkout(attempt, refused_by.as_ref()).await {
             Ok(slot) => slot,
-            Err(error) => {
-                return Tried {
-                    outcome: Err(error),
-                    unsent: Some(unsent),
-                };
-            }
+            Err(error) => return Tried::not_sent(error, unsent),
         };
+        if websocket {
+            if let Err(error) = streams.settle(attempt, slot.client()).await {
+                return Tried::not_sent(error, unsent);
+            }
+            if !slot.client().takes_websockets() {
+                drop(slot);
+                return otherwise(attempt, exchange, unsent).await;
+            }
+        }
         let client = slot.client().clone();
         let fresh = client.opened() == 1;
         let tried = run_on(attempt, exchange, slot, unsent).await;
@@ -63,6 +75,16 @@ pub(super) async fn run(
     }
 }
 
+/// A WebSocket to a target that takes none over HTTP/2.
+async fn otherwise(attempt: &Attempt<'_>, exchange: &mut Exchange, unsent: Unsent) -> Tried {
+    if attempt.upstream.spec.protocol == spec::Protocol::H2 {
+        return h1::run_apart(attempt, exchange, unsent).await;
+    }
+    let label = &attempt.picked.target().label;
+    let detail = format!("{label} does not announce SETTINGS_ENABLE_CONNECT_PROTOCOL");
+    Tried::not_sent(ProxyError::new(Code::NotImplemented, detail), unsent)
+}
+
 async fn run_on(
     attempt: &Attempt<'_>,
     exchange: &mut Exchange,
@@ -74,12 +96,7 @@ async fn run_on(
     let keep_bytes_max = attempt.keep_bytes_max.max(limits::RETRY_BUFFER_BYTES_MAX);
     let call = match slot.send(exchange, host, unsent, keep_bytes_max) {
         Ok(call) => call,
-        Err(not_sent) => {
-            return Tried {
-                outcome: Err(not_sent.error),
-                unsent: Some(not_sent.unsent),
-            };
-        }
+        Err(not_sent) => return Tried::not_sent(not_sent.error, not_sent.unsent),
     };
     let mut sending = Sending {
         call,
@@ -90,6 +107,9 @@ async fn run_on(
     let head = poll_fn(|cx| poll_reply(attempt, cx, exchange, &mut sending)).await;
     exchange.read_deadline = sending.deadlines.client;
     match head {
+        Ok(head) if head.status.is_success() && exchange.upgrade.asks_for_websocket() => {
+            switched(exchange, sending.call, head)
+        }
         Ok(head) => {
             let (reply, unsent) = sending.call.into_reply(head);
             Tried {
@@ -101,6 +121,32 @@ async fn run_on(
             outcome: Err(error),
             unsent: sending.call.take_back(),
         },
+    }
+}
+
+/// The reply that opens a tunnel, as HTTP/1 says it.
+fn switched(exchange: &mut Exchange, call: Call, head: ReplyHead) -> Tried {
+    let mut reply = Reply::new(StatusCode::SWITCHING_PROTOCOLS, Body::Empty);
+    reply.headers = head.headers;
+    prove(exchange, &mut reply.headers);
+    let agreed = call.into_tunnel().map(|line| exchange.upgrade.switch(line));
+    let outcome = agreed.map(|()| reply).ok_or_else(|| {
+        ProxyError::new(
+            Code::UpstreamBadReply,
+            "there is no tunnel behind the target's reply",
+        )
+    });
+    Tried {
+        outcome,
+        unsent: None,
+    }
+}
+
+/// A client of HTTP/1 asked for a proof, which HTTP/2 has not.
+fn prove(exchange: &Exchange, headers: &mut HeaderMap) {
+    headers.remove(WEBSOCKET_ACCEPT);
+    if let (Some(asked), Protocol::Http11) = (websocket_key(exchange), exchange.protocol) {
+        headers.insert(WEBSOCKET_ACCEPT, key::accept(asked));
     }
 }
 

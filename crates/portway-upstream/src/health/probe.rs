@@ -68,7 +68,7 @@ pub(crate) async fn probe(
                 let host = host.as_deref();
                 let status = match asked.protocol {
                     Protocol::H1 => ask(asked.open().await?, addr, path, host).await?,
-                    Protocol::H2 => {
+                    Protocol::H2 | Protocol::H2Only => {
                         let question = h2::get(asked.scheme(), addr, path, host)?;
                         h2::status(asked.open().await?, question).await?
                     }

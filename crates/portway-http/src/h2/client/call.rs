@@ -9,7 +9,8 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use ::h2::client::ResponseFuture;
-use ::h2::{Reason, RecvStream};
+use ::h2::{Reason, RecvStream, SendStream};
+use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode};
 use portway_core::{Code, ProxyError, Retry};
 
@@ -19,11 +20,13 @@ use crate::body::{Body, PollFrame};
 use crate::exchange::Exchange;
 use crate::h1::Role;
 use crate::h1::serialize::is_bodiless;
+use crate::h2::Tunnel;
 use crate::h2::incoming::{Incoming, stream_error};
 use crate::h2::outgoing::{Frames, Outgoing};
 use crate::replay::{Replay, Unsent};
 use crate::reply::Reply;
 use crate::to_target::HostField;
+use crate::upgrade::Line;
 
 /// A request on its way, whose reply is awaited.
 pub struct Call {
@@ -34,6 +37,8 @@ pub struct Call {
     outgoing: Option<Outgoing>,
     body: Replay,
     head_request: bool,
+    /// The way to the target, if it is to become a tunnel.
+    tunnel: Option<SendStream<Bytes>>,
 }
 
 /// What came from the target.
@@ -54,7 +59,7 @@ pub struct NotSent {
 }
 
 impl Slot {
-    /// Sends the exchange's head; keeps up to so many octets of its body for another try.
+    /// Sends the exchange's head, as a CONNECT if it asks for a WebSocket; keeps up to so many octets of its body for another try.
     ///
     /// # Errors
     ///
@@ -67,9 +72,14 @@ impl Slot {
         keep_bytes_max: usize,
     ) -> Result<Call, Box<NotSent>> {
         let length = unsent.length();
-        let ends = unsent.is_empty();
+        let websocket = exchange.upgrade.asks_for_websocket();
+        let ends = unsent.is_empty() && !websocket;
         let scheme = self.client.0.scheme.clone();
-        let head = match head::request(exchange, host, scheme, length) {
+        let head = match websocket {
+            true => head::websocket(exchange, host, scheme),
+            false => head::request(exchange, host, scheme, length),
+        };
+        let head = match head {
             Ok(head) => head,
             Err(error) => return Err(Box::new(NotSent { error, unsent })),
         };
@@ -82,13 +92,19 @@ impl Slot {
                 return Err(Box::new(NotSent { error, unsent }));
             }
         };
+        let (outgoing, tunnel) = match (ends, websocket) {
+            (true, _) => (None, None),
+            (false, true) => (None, Some(stream)),
+            (false, false) => (Some(Outgoing::new(stream, Role::Target, length)), None),
+        };
         Ok(Call {
             slot: self,
             reply,
             stream: None,
-            outgoing: (!ends).then(|| Outgoing::new(stream, Role::Target, length)),
+            outgoing,
             body: Replay::new(unsent, keep_bytes_max),
             head_request,
+            tunnel,
         })
     }
 }
@@ -141,10 +157,21 @@ impl Call {
         self.body.take_back()
     }
 
+    /// The way to a target that has agreed to a tunnel; `None` if none was asked for, or it has not.
+    #[must_use]
+    pub fn into_tunnel(self) -> Option<Line> {
+        let tunnel = Tunnel::new(self.tunnel?, self.stream?, Some(self.slot));
+        Some(Line::H2(Box::new(tunnel)))
+    }
+
     /// The reply, whose body goes on sending the rest of the request while it is read; the request's body
     /// for another try if all of it was sent.
     #[must_use]
     pub fn into_reply(mut self, head: ReplyHead) -> (Reply, Option<Unsent>) {
+        if let Some(mut refused) = self.tunnel.take() {
+            // Who has reset the stream needs no end of it.
+            let _ = refused.send_data(Bytes::new(), true);
+        }
         let bodiless = self.head_request || is_bodiless(head.status);
         let stream = self
             .stream

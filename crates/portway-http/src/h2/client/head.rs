@@ -6,7 +6,7 @@
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, HeaderName, HeaderValue, TE};
 use http::uri::{Authority, PathAndQuery, Scheme};
-use http::{HeaderMap, Request, StatusCode, Uri, Version};
+use http::{HeaderMap, Method, Request, StatusCode, Uri, Version};
 use portway_core::{Code, ProxyError};
 
 use crate::body::BodyLength;
@@ -16,6 +16,7 @@ use crate::hygiene::fields::{FieldKind, classify};
 use crate::hygiene::forwarded::{ForwardedField, write_value};
 use crate::hygiene::framing::{Framing, FramingScan};
 use crate::to_target::{self, HostField};
+use crate::upgrade::{WEBSOCKET, WEBSOCKET_KEY};
 
 /// A reply's head after hygiene; never informational.
 #[derive(Debug)]
@@ -46,6 +47,25 @@ pub(super) fn request(
     *head.version_mut() = Version::HTTP_2;
     *head.uri_mut() = uri(exchange, host, scheme)?;
     *head.headers_mut() = fields(exchange, length);
+    Ok(head)
+}
+
+/// The head that asks for a WebSocket (RFC 8441, section 5). The key is for HTTP/1 only.
+///
+/// # Errors
+///
+/// As [`request`].
+pub(super) fn websocket(
+    exchange: &Exchange,
+    host: HostField<'_>,
+    scheme: Scheme,
+) -> Result<Request<()>, ProxyError> {
+    let mut head = request(exchange, host, scheme, BodyLength::Exact(0))?;
+    *head.method_mut() = Method::CONNECT;
+    head.headers_mut().remove(WEBSOCKET_KEY);
+    head.headers_mut().remove(TE);
+    let protocol = ::h2::ext::Protocol::from_static(WEBSOCKET);
+    head.extensions_mut().insert(protocol);
     Ok(head)
 }
 
