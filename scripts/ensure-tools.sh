@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what some tests drive and the machine lacks: nginx, for the differential test; Redis and
-# PostgreSQL, for the databases behind tcp listeners.
+# PostgreSQL, for the databases behind tcp listeners; Chromium, for its WebSocket.
 # Goes on without it where it may not install; those tests then say what they lack.
 set -u
 
@@ -12,6 +12,7 @@ command -v redis-server >/dev/null || missing+=(redis-server)
 command -v redis-cli >/dev/null || missing+=(redis-tools)
 command -v psql >/dev/null || missing+=(postgresql-client)
 compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null || missing+=(postgresql)
+command -v chromium >/dev/null || missing+=(chromium)
 [ "${#missing[@]}" -eq 0 ] && exit 0
 
 if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null; then

@@ -1,6 +1,7 @@
 //! WebSocket: a real client and a real server with the gateway between them, and what must not become a
 //! tunnel. Here over HTTP/1.1.
 
+mod browser;
 mod example;
 mod http2;
 mod upgrades;

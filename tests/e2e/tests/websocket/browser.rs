@@ -1,0 +1,144 @@
+//! A browser's WebSocket: Chromium's own, from a page that comes through the gateway too; over HTTP/1.1
+//! on a plain listener, over a stream of HTTP/2 on one with TLS.
+
+use std::process::Command;
+use std::time::Duration;
+
+use portway_testkit::wait::within;
+use portway_testkit::{Folder, Gateway, Origin, Process, replies};
+use serde_json::Value;
+
+use super::echo;
+use crate::tcp::Peer;
+use crate::tls::authority::Authority;
+
+/// A browser takes its time, above all beside other tests.
+const TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Says what became of its sockets to the origin directly, for the gateway will be gone by then.
+const PAGE: &str = r#"<!doctype html><title>echo</title><script>
+const tell = (what) => fetch("ORIGIN/told/" + encodeURIComponent(what), { mode: "no-cors" });
+const url = location.origin.replace("http", "ws") + "/chat";
+const big = "x".repeat(300000);
+function first() {
+    const socket = new WebSocket(url);
+    let came = 0;
+    socket.binaryType = "arraybuffer";
+    socket.onopen = () => socket.send("hello");
+    socket.onmessage = ({ data }) => {
+        came += 1;
+        if (came === 1 && data === "hello") socket.send(big);
+        else if (came === 2 && data === big) socket.send(new Uint8Array([1, 2, 3]));
+        else if (came === 3 && new Uint8Array(data).join() === "1,2,3") socket.close(1000, "bye");
+        else tell("wrong " + came);
+    };
+    socket.onclose = (end) => {
+        tell(["first", came, end.code, end.reason, end.wasClean].join(" "));
+        second();
+    };
+}
+function second() {
+    const socket = new WebSocket(url);
+    socket.onopen = () => socket.send("still there");
+    socket.onmessage = ({ data }) => tell("second " + data);
+    socket.onclose = (end) => tell(["second", end.code, end.wasClean].join(" "));
+}
+first();
+</script>"#;
+
+/// A browser that has opened this page; gone, with all it has started, when dropped.
+fn open(folder: &Folder, url: &str) -> Option<Process> {
+    let installed = Command::new("chromium").arg("--version").output();
+    if !installed.is_ok_and(|output| output.status.success()) {
+        eprintln!("not tested: chromium is not installed (scripts/ensure-tools.sh installs it)");
+        return None;
+    }
+    let mut command = Command::new("chromium");
+    command.args([
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-background-networking",
+        "--disable-component-update",
+        "--disable-sync",
+        "--disable-dev-shm-usage",
+        "--no-first-run",
+        "--ignore-certificate-errors",
+        "--remote-debugging-port=0", // without it, headless Chromium does not stay
+    ]);
+    command.arg(format!("--user-data-dir={}", folder.path().display()));
+    command.env("HOME", folder.path()).arg(url);
+    Some(Process::spawn(command))
+}
+
+fn yaml(listener: &str, chat: &Peer, origin: &Origin, log: &Folder) -> String {
+    let page = PAGE.replace("ORIGIN", &origin.url());
+    let page = serde_json::to_string(&page).expect("text"); // which is YAML, too
+    format!(
+        "server: {{ workers: 1, drain_timeout: 30s }}\n\
+         listeners: [ {{ name: public, bind: \"127.0.0.1:0\", {listener} }} ]\n\
+         upstreams: [ {{ name: chat, targets: [ {{ addr: \"http://{}\" }} ] }} ]\n\
+         routes:\n  - {{ name: chat, prefix: /chat, upstream: chat }}\n  - name: page\n    path: /\n    \
+         respond: {{ status: 200, headers: {{ Content-Type: text/html }}, body: {page} }}\n\
+         global_filters: [ {{ logging: {{ output: \"{}\" }} }} ]\n",
+        chat.addr(),
+        log.path().join("access.log").display(),
+    )
+}
+
+#[track_caller]
+fn expect_told(browser: &Process, origin: &Origin, what: &str) {
+    let wanted = format!("/told/{}", what.replace(' ', "%20"));
+    let told = || origin.requests().iter().any(|r| r.target() == wanted);
+    if !within(TIMEOUT, told) {
+        let requests = origin.requests();
+        let told: Vec<&str> = requests.iter().map(|r| r.target()).collect();
+        panic!("no {what:?} in {told:?}\n{}", browser.output());
+    }
+}
+
+/// Drives the page; `protocol` and `status` are what the log says of its sockets.
+fn expect_echo(listener: &str, scheme: &str, protocol: &str, status: u16) {
+    let (chat, origin) = (echo(), Origin::start(replies::text("")));
+    let (log, folder) = (Folder::new(), Folder::new());
+    let gateway = Gateway::start(&yaml(listener, &chat, &origin, &log));
+    let url = format!("{scheme}://{}/", gateway.addr());
+    let Some(browser) = open(&folder, &url) else {
+        return;
+    };
+    expect_told(&browser, &origin, "first 3 1000 bye true");
+    expect_told(&browser, &origin, "second still there");
+    gateway.drain(Duration::from_secs(30));
+    expect_told(&browser, &origin, "second 1001 true");
+    let path = log.path().join("access.log");
+    let records = || -> Vec<Value> {
+        let text = std::fs::read_to_string(&path).unwrap_or_default();
+        let all = text.lines().filter_map(|l| serde_json::from_str(l).ok());
+        all.filter(|record: &Value| record["route"] == "chat")
+            .collect()
+    };
+    assert!(within(TIMEOUT, || records().len() == 2), "{:?}", records());
+    for record in records() {
+        assert_eq!(record["protocol"], protocol, "{record}");
+        assert_eq!(record["status_code"], status, "{record}");
+        assert_eq!(record["code"], Value::Null, "{record}");
+    }
+}
+
+#[test]
+fn chromiums_echo_works_through_a_plain_listener() {
+    expect_echo("protocol: http", "http", "HTTP/1.1", 101);
+}
+
+#[test]
+fn chromiums_echo_works_through_a_listener_with_tls() {
+    let authority = Authority::new();
+    let certificate = authority.issue("chat", &["127.0.0.1"]);
+    let listener = |versions: &str| {
+        format!(
+            "protocol: https, tls: {{ certificates: [ {certificate} ] }}, http: {{ versions: [{versions}] }}"
+        )
+    };
+    expect_echo(&listener("h1, h2"), "https", "HTTP/2", 200);
+    expect_echo(&listener("h1"), "https", "HTTP/1.1", 101);
+}
