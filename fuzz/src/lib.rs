@@ -13,6 +13,7 @@ pub mod grammar;
 pub mod host;
 pub mod hyper_oracle;
 pub mod path;
+pub mod path_template;
 pub mod proxy_protocol;
 pub mod request_head;
 pub mod response_head;
@@ -32,5 +33,6 @@ pub const TARGETS: &[Target] = &[
     ("config", config::check),
     ("proxy_protocol", proxy_protocol::check),
     ("sni", sni::check),
+    ("path_template", path_template::check),
     ("hyper_oracle", hyper_oracle::check),
 ];

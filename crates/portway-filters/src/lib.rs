@@ -9,6 +9,7 @@ pub mod auth;
 pub mod body_limit;
 pub mod circuit_breaker;
 pub mod cors;
+pub mod grpc_json;
 pub mod headers;
 pub mod ip_filter;
 pub mod logging;

@@ -42,6 +42,9 @@ pub trait BodyStream {
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> PollFrame;
     /// What is known of the octets that are still to come.
     fn length(&self) -> BodyLength;
+    /// Goes on with what goes along with it, while nobody has room for a frame: for what is made of
+    /// another body.
+    fn poll_companion(self: Pin<&mut Self>, _: &mut Context<'_>) {}
 }
 
 /// A message's body.
@@ -82,7 +85,8 @@ impl Body {
         match self {
             Body::H1(incoming) => incoming.poll_pump(cx),
             Body::H2(incoming) => incoming.poll_companion(cx),
-            Body::Empty | Body::Full(_) | Body::Stream(_) => {}
+            Body::Stream(stream) => stream.as_mut().poll_companion(cx),
+            Body::Empty | Body::Full(_) => {}
         }
     }
 

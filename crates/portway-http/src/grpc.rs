@@ -2,7 +2,9 @@
 //! ended, and how to refuse one (<https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md>).
 //!
 //! Must hold: a refused call gets a trailers-only reply, since its client reads no other; messages are
-//! never looked into. gRPC-Web is not gRPC here.
+//! never looked into here. gRPC-Web is not gRPC here.
+
+pub mod messages;
 
 use std::cell::Cell;
 use std::rc::Rc;
