@@ -2,13 +2,14 @@
 
 CARGO ?= cargo
 
-.PHONY: help run demo test check bench fmt schema
+.PHONY: help run demo test check bench release fmt schema
 
 help:
 	@echo 'make demo    sample services, a gateway before them, and what to try (ARGS=--tour tries it)'
 	@echo 'make run     serve: CONFIG=FILE, else ./portway.yaml, else the built-in demo config'
 	@echo 'make test    every test'
 	@echo 'make check   format, lints, docs, arrows, sizes, schema, banned crates'
+	@echo 'make release the binary that is shipped, optimized by a profile: target/dist/portway'
 	@echo 'make bench   the side-by-side benchmark: writes docs/performance.md'
 	@echo 'make schema  write api/config.schema.json again'
 
@@ -27,6 +28,9 @@ check:
 
 bench:
 	bench/run $(ARGS)
+
+release:
+	bench/release
 
 fmt:
 	$(CARGO) fmt --all

@@ -6,13 +6,13 @@ import json
 import subprocess
 import sys
 
-from harness import machine, peers, report, scenarios
+from harness import guided, machine, peers, report, scenarios
 from harness.micro import micro
 from harness.reload import reload
 from harness.syscalls import syscalls
 from harness.tcp import tcp
 from harness.arena import Arena
-from harness.paths import PAGE, PROJECT, RESULTS, TARGET, WORK
+from harness.paths import PAGE, PROJECT, RESULTS, WORK
 from harness.process import StartError
 
 CONTESTANTS = ("nginx", "nginx-deb", "haproxy", "haproxy-deb", "envoy", "caddy",
@@ -31,7 +31,7 @@ def options_of(arguments):
     parser.add_argument("--seconds", type=int, help="seconds of load in a round")
     parser.add_argument("--only", help="contestants, comma between")
     parser.add_argument("--scenarios", help="scenarios, comma between")
-    parser.add_argument("--no-build", action="store_true", help="use the release binaries as they are")
+    parser.add_argument("--no-build", action="store_true", help="use the binaries as they are")
     parser.add_argument("--write", action="store_true",
                         help="write docs/performance.md also after a quick or partial run")
     parser.add_argument("--from", dest="stored", metavar="JSON",
@@ -92,14 +92,14 @@ def write_page(results):
 
 
 def build(options):
-    """Release binaries; without `portway` in the run its crate is not built."""
-    packages = ["-p", "portway-bench"]
-    if any(name.startswith("portway") for name in options.only):
-        packages += ["-p", "portway"]
-    say("building release binaries")
-    command = ["cargo", "build", "--release", "--bins", "--target-dir", str(TARGET), *packages]
-    if subprocess.run(command, cwd=PROJECT).returncode != 0:
-        sys.exit("bench/run: the build failed")
+    """What the run starts; without `portway` in the run it is not built."""
+    try:
+        if any(name.startswith("portway") for name in options.only):
+            guided.build(say)
+        else:
+            guided.programs(say)
+    except (guided.BuildError, StartError, LookupError) as error:
+        sys.exit(f"bench/run: {error}")
 
 
 def run(options):

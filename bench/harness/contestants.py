@@ -8,7 +8,7 @@ configured as their manuals advise for this work, so that no figure comes from a
 import dataclasses
 import textwrap
 
-from harness.paths import RELEASE, SHARED_MEMORY
+from harness.paths import RELEASE, SHARED_MEMORY, SHIPPED
 
 # Idle time on both sides: longer than any scenario, so that no timer closes what is measured.
 IDLE_SECONDS = 600
@@ -192,7 +192,7 @@ def caddy(peer, port, origin):
 
 
 def portway(text):
-    return Started([RELEASE / "portway", "run", "-c", "portway.yaml"], {"portway.yaml": text}, {})
+    return Started([SHIPPED, "run", "-c", "portway.yaml"], {"portway.yaml": text}, {})
 
 
 def portway_head(port, origin, admin):

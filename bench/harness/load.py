@@ -15,16 +15,16 @@ class LoadError(Exception):
     """A load run that gave no usable figures."""
 
 
-def wrk(binary, port, path, connections, seconds):
+def wrk(binary, port, path, connections, seconds, **how):
     """One run; requests, requests per second, P50 and P99 in microseconds, failures, seconds."""
-    command = start_wrk(binary, port, path, connections, seconds)
+    command = start_wrk(binary, port, path, connections, seconds, **how)
     return finish_wrk(command, seconds)
 
 
-def start_wrk(binary, port, path, connections, seconds):
+def start_wrk(binary, port, path, connections, seconds, scheme="http", options=()):
     return subprocess.Popen(
         ["taskset", "-c", str(LOAD_CORE), binary, "-t1", f"-c{connections}", f"-d{seconds}s",
-         "--latency", "--timeout", "10s", f"http://127.0.0.1:{port}{path}"],
+         "--latency", "--timeout", "10s", *map(str, options), f"{scheme}://127.0.0.1:{port}{path}"],
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     )
 

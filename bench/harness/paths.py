@@ -8,6 +8,8 @@ PROJECT = pathlib.Path(__file__).resolve().parents[2]
 TARGET = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", PROJECT / "target")).resolve()
 WORK = TARGET / "bench"
 RELEASE = TARGET / "release"
+# The gateway itself: what `make release` builds.
+SHIPPED = TARGET / "dist" / "portway"
 RESULTS = WORK / "results.json"
 PAGE = PROJECT / "docs" / "performance.md"
 # Access logs go to memory: a disk would be part of the measurement.
