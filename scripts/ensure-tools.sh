@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Installs what some tests drive and the machine lacks: nginx, for the differential test; Redis and
-# PostgreSQL, for the databases behind tcp listeners; Chromium, for its WebSocket.
+# Installs what some tests drive and the machine lacks: nginx, for the differential test; Redis,
+# PostgreSQL and MariaDB, for the databases behind tcp listeners; Chromium, for its WebSocket.
 # Goes on without it where it may not install; those tests then say what they lack.
 set -u
 
@@ -12,6 +12,8 @@ command -v redis-server >/dev/null || missing+=(redis-server)
 command -v redis-cli >/dev/null || missing+=(redis-tools)
 command -v psql >/dev/null || missing+=(postgresql-client)
 compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null || missing+=(postgresql)
+command -v mariadbd >/dev/null || missing+=(mariadb-server)
+command -v mariadb >/dev/null || missing+=(mariadb-client)
 command -v chromium >/dev/null || missing+=(chromium)
 [ "${#missing[@]}" -eq 0 ] && exit 0
 

@@ -13,8 +13,7 @@ use http::header::{HeaderValue, RETRY_AFTER, SET_COOKIE};
 use portway_balance::Outcome;
 use portway_core::{Code, GrpcStatus, Mono, ProxyError, RouteId, UpstreamId, limits};
 use portway_filter::RetryPolicy;
-use portway_http::upgrade::Upgrade;
-use portway_http::{Body, Exchange, Protocol, Reply, Unsent, grpc};
+use portway_http::{Body, Exchange, Reply, Unsent, grpc};
 use portway_net::Timer;
 use portway_plan::{Action, RoutePlan, Split};
 use portway_upstream::connect::Held;
@@ -26,6 +25,7 @@ use crate::http::Handled;
 use crate::mirror;
 use crate::rewrite::{place, rewrite};
 use crate::snapshot::WorkerSnapshot;
+use crate::tunnel;
 use crate::worker::Worker;
 
 /// An exchange's share of its target, held until the reply has been sent.
@@ -165,7 +165,7 @@ pub async fn forward<'s>(
 ) -> Handled<'s> {
     let plan = &snapshot.shared.plan.routes[route.index()];
     if exchange.upgrade.asked().is_some()
-        && let Err(refusal) = check_upgrade(plan, exchange)
+        && let Err(refusal) = tunnel::check(plan, exchange)
     {
         return Handled::from(*refusal);
     }
@@ -199,23 +199,6 @@ pub async fn forward<'s>(
         Ok(handled) => handled,
         Err(refusal) => Handled::from(*refusal),
     }
-}
-
-/// Drops a switch that the route does not allow: the request goes on as any other. Over HTTP/2 it is
-/// nothing but that switch.
-#[cold]
-fn check_upgrade(plan: &RoutePlan, exchange: &mut Exchange) -> Result<(), Box<Reply>> {
-    let asked = exchange.upgrade.asked();
-    let allowed = asked.is_some_and(|asked| plan.upgrades.iter().any(|name| asked.is(name)));
-    if allowed {
-        return Ok(());
-    }
-    exchange.upgrade = Upgrade::No;
-    if exchange.protocol == Protocol::Http2 {
-        let detail = format!("route {} allows no WebSocket", plan.name);
-        return Err(Box::new(exchange.refuse(Code::NotImplemented, &detail)));
-    }
-    Ok(())
 }
 
 impl<'s> Forwarding<'s> {

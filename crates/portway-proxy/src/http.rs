@@ -9,7 +9,7 @@ use http::header::{ALLOW, HeaderValue, ORIGIN};
 use http::{HeaderMap, HeaderName, Method, StatusCode};
 use portway_core::{Code, ListenerId, RouteId};
 use portway_filter::{Chain, Flow};
-use portway_http::{Body, BodyLength, Exchange, Protocol, Reply, request::Form};
+use portway_http::{Body, BodyLength, Exchange, Reply, request::Form};
 use portway_net::Timer;
 use portway_plan::Action;
 use portway_route::{Found, Lookup, Params};
@@ -17,6 +17,7 @@ use portway_route::{Found, Lookup, Params};
 use crate::forward::{Lease, forward};
 use crate::local;
 use crate::snapshot::WorkerSnapshot;
+use crate::tunnel;
 use crate::worker::Worker;
 
 /// A reply on its way, and what must live until it has been sent.
@@ -60,25 +61,10 @@ pub async fn handle<'s>(
         },
     };
     if exchange.upgrade.asked().is_some() && handled.reply.status.is_success() {
-        refuse_false_tunnel(exchange, &mut handled);
+        tunnel::refuse_false(exchange, &mut handled);
     }
     filters.on_response(exchange, &mut handled.reply).await;
     handled
-}
-
-/// To a client of HTTP/2 any 2xx says that its tunnel is open (RFC 8441, section 5), which this one is not.
-#[cold]
-fn refuse_false_tunnel(exchange: &mut Exchange, handled: &mut Handled<'_>) {
-    if exchange.protocol == Protocol::Http2 {
-        let (code, detail) = match &handled.lease {
-            Some(_) => (
-                Code::UpstreamBadReply,
-                "the target did not switch to WebSocket",
-            ),
-            None => (Code::NotImplemented, "there is no WebSocket here"),
-        };
-        handled.reply = exchange.refuse(code, detail);
-    }
 }
 
 /// A request on a connection whose handshake was for another host: what was asked of the client

@@ -8,17 +8,50 @@
 use std::sync::Arc;
 
 use portway_core::{Code, Mono, ProxyError, RouteId, UpstreamId};
-use portway_http::Exchange;
-use portway_http::upgrade::{Leaving, Line, Parting, Side, Switched};
+use portway_http::upgrade::{Leaving, Line, Parting, Side, Switched, Upgrade};
+use portway_http::{Exchange, Protocol, Reply};
 use portway_net::relay::{End, Passed};
 use portway_net::{DrainState, Relay, Timer};
-
+use portway_plan::RoutePlan;
 use tokio::sync::Notify;
 
 use crate::finish::{finish, note};
 use crate::forward::Kept;
+use crate::http::Handled;
 use crate::snapshot::{Door, WorkerSnapshot};
 use crate::worker::Worker;
+
+/// Drops a switch that the route does not allow: the request goes on as any other. Over HTTP/2 it is
+/// nothing but that switch.
+#[cold]
+pub fn check(plan: &RoutePlan, exchange: &mut Exchange) -> Result<(), Box<Reply>> {
+    let asked = exchange.upgrade.asked();
+    let allowed = asked.is_some_and(|asked| plan.upgrades.iter().any(|name| asked.is(name)));
+    if allowed {
+        return Ok(());
+    }
+    exchange.upgrade = Upgrade::No;
+    if exchange.protocol == Protocol::Http2 {
+        let detail = format!("route {} allows no WebSocket", plan.name);
+        return Err(Box::new(exchange.refuse(Code::NotImplemented, &detail)));
+    }
+    Ok(())
+}
+
+/// To a client of HTTP/2 any 2xx says that its tunnel is open (RFC 8441, section 5), which this one is not.
+#[cold]
+pub fn refuse_false(exchange: &mut Exchange, handled: &mut Handled<'_>) {
+    if exchange.protocol == Protocol::Http2 {
+        let (code, detail) = match &handled.lease {
+            Some(_) => (
+                Code::UpstreamBadReply,
+                "the target did not switch to WebSocket",
+            ),
+            None => (Code::NotImplemented, "there is no WebSocket here"),
+        };
+        handled.reply = exchange.refuse(code, detail);
+    }
+}
 
 /// A tunnel that is about to begin.
 pub struct Tunnel {

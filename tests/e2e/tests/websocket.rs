@@ -3,7 +3,10 @@
 
 mod browser;
 mod example;
+mod flow;
 mod http2;
+mod over_tls;
+mod tunnel;
 mod upgrades;
 
 use std::io::{Read, Write};

@@ -5,6 +5,8 @@
 //! its reply is whole is reset.
 //! Never: routes, waits by itself, or answers a request: that is up to whoever drives the connection.
 
+mod fields;
+
 use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::rc::Rc;
@@ -13,7 +15,7 @@ use std::task::{Context, Poll, ready};
 use ::h2::server::{Builder, SendResponse};
 use ::h2::{Reason, RecvStream};
 use bytes::Bytes;
-use http::header::{CONNECTION, CONTENT_LENGTH, DATE, HeaderName, TRANSFER_ENCODING, UPGRADE};
+use http::header::CONTENT_LENGTH;
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use portway_core::{Code, Flood, ProxyError, limits};
 use portway_net::Wheel;
@@ -285,7 +287,7 @@ impl Stream {
         let mut reply = Response::new(());
         *reply.status_mut() = status;
         *reply.headers_mut() = headers.clone();
-        remove_connection_fields(reply.headers_mut());
+        fields::remove_connection(reply.headers_mut());
         // A client that is gone needs no information.
         let _ = self.respond.borrow_mut().send_informational(reply);
     }
@@ -302,7 +304,7 @@ impl Stream {
         own: &OwnFields,
         date: &DateCache,
     ) -> Result<Option<Outgoing>, ProxyError> {
-        let mut headers = fields(reply, own, date);
+        let mut headers = fields::of(reply, own, date);
         let length = reply.body.length();
         let declared = match (has_body, length) {
             (HasBody::Yes, BodyLength::Exact(length)) => Some(length),
@@ -335,7 +337,7 @@ impl Stream {
         date: &DateCache,
     ) -> Result<Line, ProxyError> {
         let mut head = Response::new(());
-        *head.headers_mut() = fields(reply, own, date);
+        *head.headers_mut() = fields::of(reply, own, date);
         head.headers_mut().remove(WEBSOCKET_ACCEPT);
         let sent = self.respond.borrow_mut().send_response(head, false);
         let stream = sent.map_err(not_waited_for)?;
@@ -360,50 +362,6 @@ pub enum HasBody {
 
 fn not_waited_for(error: ::h2::Error) -> ProxyError {
     ProxyError::new(Code::ClientGone, "the client did not wait for the reply").with_source(error)
-}
-
-/// A reply's fields, with the gateway's own.
-fn fields(reply: &mut Reply, own: &OwnFields, date: &DateCache) -> HeaderMap {
-    let mut headers = std::mem::take(&mut reply.headers);
-    add_own(&mut headers, own);
-    remove_connection_fields(&mut headers);
-    if !headers.contains_key(DATE)
-        && let Ok(value) = HeaderValue::from_bytes(date.as_bytes())
-    {
-        headers.insert(DATE, value);
-    }
-    headers
-}
-
-/// Fields that the gateway itself writes.
-fn add_own(headers: &mut HeaderMap, own: &OwnFields) {
-    for (name, value) in own.iter() {
-        let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name), HeaderValue::from_bytes(value))
-        else {
-            continue; // both were checked when they were added
-        };
-        if own.replaces(&name) {
-            headers.insert(name, value);
-        } else {
-            headers.append(name, value);
-        }
-    }
-}
-
-/// Fields that HTTP/2 forbids (RFC 9113, section 8.2.2); a filter may have set one.
-fn remove_connection_fields(headers: &mut HeaderMap) {
-    const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
-    const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
-    let forbidden = [
-        CONNECTION,
-        TRANSFER_ENCODING,
-        UPGRADE,
-        KEEP_ALIVE,
-        PROXY_CONNECTION,
-    ];
-    for name in forbidden {
-        headers.remove(name);
-    }
 }
 
 impl fmt::Debug for Stream {

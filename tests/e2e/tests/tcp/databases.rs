@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use portway_testkit::wait::within;
 use portway_testkit::{Folder, Process, ports};
 
 use super::Config;
@@ -142,12 +143,84 @@ fn postgresql_works_through_a_tcp_listener() {
     server.wait(Duration::from_secs(10));
 }
 
+/// A protocol in which the server speaks first.
+#[test]
+fn mariadb_works_through_a_tcp_listener() {
+    let Some([install, mariadbd, mariadb]) = need(["mariadb-install-db", "mariadbd", "mariadb"])
+    else {
+        return;
+    };
+    let (folder, port) = (Folder::new(), ports::free());
+    let data = folder.path().join("data");
+    std::fs::create_dir(&data).unwrap();
+    give_to_nobody(folder.path());
+    give_to_nobody(&data);
+    let of = |key: &str, value: &Path| format!("--{key}={}", value.display());
+    let mut command = as_nobody(&install);
+    command.args(["--no-defaults", "--auth-root-authentication-method=normal"]);
+    command.args(["--skip-test-db", "--skip-log-bin"]);
+    command.arg(of("datadir", &data));
+    output(command);
+    let mut command = as_nobody(&mariadbd);
+    command.args([
+        "--no-defaults",
+        "--bind-address=127.0.0.1",
+        "--skip-log-bin",
+    ]);
+    command.args(["--innodb-flush-log-at-trx-commit=0", "--skip-name-resolve"]);
+    command
+        .arg(of("datadir", &data))
+        .arg(format!("--port={port}"));
+    command.arg(of("socket", &folder.path().join("socket")));
+    let mut server = Process::spawn(command);
+    let ready = || server.output().contains("ready for connections");
+    assert!(
+        within(Duration::from_secs(60), ready),
+        "{}",
+        server.output()
+    );
+    let mut config = Config::to(&[]);
+    config.targets.push(format!("tcp://127.0.0.1:{port}"));
+    let gateway = config.start();
+    let sql = |text: &str| {
+        let mut command = Command::new(&mariadb);
+        let port = gateway.addr().port().to_string();
+        command.args([
+            "--no-defaults",
+            "-h",
+            "127.0.0.1",
+            "-P",
+            &port,
+            "-u",
+            "root",
+        ]);
+        command.args(["--protocol=tcp", "-N", "-B", "-e", text]);
+        output(command)
+    };
+    assert_eq!(sql("select 40 + 2"), "42\n");
+    sql("create database d; create table d.t (n int, text text)");
+    sql("insert into d.t select seq, repeat('x', 1000) from d.seq_1_to_20000");
+    let rows = sql("select n, text from d.t order by n");
+    assert_eq!(
+        (rows.lines().count(), rows.len() > 20_000_000),
+        (20_000, true)
+    );
+    let records = config.records(4);
+    assert!(
+        records.iter().all(|record| record["code"].is_null()),
+        "{records:?}"
+    );
+    assert!(records[3]["bytes_out"].as_u64().unwrap() > 20_000_000);
+    server.signal(portway_testkit::process::Signal::TERM);
+    server.wait(Duration::from_secs(20));
+}
+
 fn is_root() -> bool {
     use std::os::unix::fs::MetadataExt;
     std::fs::metadata("/proc/self").is_ok_and(|me| me.uid() == 0)
 }
 
-/// PostgreSQL refuses to run as root.
+/// Databases refuse to run as root.
 fn as_nobody(program: &Path) -> Command {
     if !is_root() {
         return Command::new(program);

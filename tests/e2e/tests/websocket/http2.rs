@@ -1,86 +1,24 @@
 //! WebSocket over one stream of HTTP/2 (RFC 8441), on the client's side, on the target's, and on both.
 
-use std::io::{self, Read, Write};
-use std::net::{Shutdown, SocketAddr};
+use std::io::{Read, Write};
+use std::net::SocketAddr;
 use std::time::Duration;
 
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
 use h2::ext::Protocol;
-use h2::{Reason, RecvStream, SendStream};
 use http::request::Builder;
-use http::{HeaderMap, Request, Response};
-use portway_testkit::{Gateway, Origin, eventually, replies};
+use http::{Request, Response};
+use portway_testkit::{Gateway, Origin, replies};
+use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tungstenite::protocol::Role;
 use tungstenite::{Message, WebSocket};
 
+use super::tunnel::{connect_for, open_h2};
 use super::{Config, SWITCH, echo, expect_going_away, open, says, serve};
 use crate::http2::client::{Client, get, next, read, send_all};
 use crate::support::h2_origin::{H2Call, H2Origin};
 use crate::tcp::Peer;
-
-/// A tunnel on a stream, as a blocking connection.
-struct Tunnel {
-    client: Client,
-    send: SendStream<Bytes>,
-    receive: RecvStream,
-    came: Bytes,
-}
-
-impl Read for Tunnel {
-    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        while self.came.is_empty() {
-            match self.client.run(next(&mut self.receive)) {
-                Some(data) => self.came = data.map_err(io::Error::other)?,
-                None => return Ok(0),
-            }
-        }
-        let taken = buf.len().min(self.came.len());
-        self.came.copy_to_slice(&mut buf[..taken]);
-        Ok(taken)
-    }
-}
-
-impl Write for Tunnel {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let sent = send_all(&mut self.send, Bytes::copy_from_slice(bytes), false);
-        self.client.run(sent).map_err(io::Error::other)?;
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-/// An extended CONNECT for this protocol.
-fn connect_for(protocol: &'static str, target: &str) -> Builder {
-    Request::builder()
-        .method("CONNECT")
-        .uri(format!("http://test.example{target}"))
-        .extension(Protocol::from_static(protocol))
-        .header("sec-websocket-version", "13")
-}
-
-fn tunnel_of(mut client: Client, request: Builder) -> (HeaderMap, Tunnel) {
-    let (reply, send) = client.begin(request, false);
-    let (head, receive) = client.run(reply).expect("a reply").into_parts();
-    assert_eq!(head.status, 200);
-    let tunnel = Tunnel {
-        client,
-        send,
-        receive,
-        came: Bytes::new(),
-    };
-    (head.headers, tunnel)
-}
-
-fn open_h2(addr: SocketAddr) -> WebSocket<Tunnel> {
-    let (headers, tunnel) = tunnel_of(Client::connect(addr), connect_for("websocket", "/chat"));
-    assert!(!headers.contains_key("sec-websocket-accept"), "{headers:?}");
-    assert!(!headers.contains_key("upgrade"), "{headers:?}");
-    WebSocket::from_raw_socket(tunnel, Role::Client, None)
-}
 
 /// A target of HTTP/2 that takes WebSockets and says everything back.
 struct H2Echo {
@@ -158,7 +96,7 @@ fn a_client_of_http2_talks_to_a_target_of_http1() {
     assert_eq!(record["protocol"], "HTTP/2");
     assert_eq!(
         (&record["method"], &record["code"]),
-        (&"GET".into(), &serde_json::Value::Null)
+        (&"GET".into(), &Value::Null)
     );
     assert!(record["bytes_in"].as_u64().unwrap() > 3_000_000, "{record}");
     assert!(
@@ -180,7 +118,7 @@ fn a_client_of_http1_talks_to_a_target_of_http2() {
     let record = config.record();
     assert_eq!(
         (&record["upstream"], &record["code"]),
-        (&"chat".into(), &serde_json::Value::Null)
+        (&"chat".into(), &Value::Null)
     );
     let seen = target.origin.seen();
     let [head] = seen.requests.as_slice() else {
@@ -434,7 +372,7 @@ fn a_drain_tells_both_ends_of_a_stream() {
     expect_going_away(&mut socket);
     while socket.read().is_ok() {}
     gateway.wait_connections(0);
-    assert_eq!(config.record_of(200)["code"], serde_json::Value::Null);
+    assert_eq!(config.record_of(200)["code"], Value::Null);
 }
 
 #[test]
@@ -451,145 +389,4 @@ fn a_silent_stream_is_closed_after_its_idle_time() {
     crate::tcp::turn(&gateway, &hand, Duration::from_secs(41));
     assert!(socket.read().is_err());
     assert_eq!(config.record_of(200)["code"], "idle_timeout");
-}
-
-#[test]
-fn what_a_stream_brings_early_waits_for_the_target_to_switch() {
-    let peer = super::late_switch();
-    let gateway = Gateway::start(&Config::to(&peer).yaml());
-    let mut client = Client::connect(gateway.addr());
-    // The library's own key is not known here, so this target's proof cannot be right.
-    let (reply, mut send) = client.begin(connect_for("websocket", "/chat"), false);
-    send.send_data(Bytes::from_static(&[0x82, 0x82, 0, 0, 0, 0, 42, 43]), false)
-        .unwrap();
-    let head = client.run(reply).unwrap();
-    assert_eq!(head.status(), 200);
-    let mut body = head.into_body();
-    let mut heard = Vec::new();
-    while let Some(data) = client.run(next(&mut body)) {
-        heard.extend_from_slice(&data.unwrap());
-    }
-    assert_eq!(heard, [0x82, 2, 42, 43]);
-}
-
-/// A target that takes nothing holds its own stream up, and no other.
-#[test]
-fn a_target_that_does_not_read_slows_its_own_stream_only() {
-    let peer = Peer::start(|stream| {
-        let socket = tungstenite::accept(stream).expect("a handshake");
-        std::thread::sleep(Duration::from_secs(20));
-        drop(socket);
-    });
-    let gateway = Gateway::start(&Config::to(&peer).yaml());
-    let (_, mut tunnel) = tunnel_of(
-        Client::connect(gateway.addr()),
-        connect_for("websocket", "/chat"),
-    );
-    let piece = Bytes::from(vec![0; 65_536]);
-    let mut sent = 0usize;
-    let pouring = async {
-        loop {
-            let more = send_all(&mut tunnel.send, piece.clone(), false);
-            if tokio::time::timeout(Duration::from_millis(500), more)
-                .await
-                .is_err()
-            {
-                return;
-            }
-            sent += piece.len();
-        }
-    };
-    tunnel.client.run(pouring);
-    assert!(sent < 16 << 20, "{sent} octets are somewhere");
-    let other = tunnel.client.send(get("/nowhere"), b"");
-    assert_eq!(other.status, 404);
-}
-
-/// The other way: a client that takes nothing.
-#[test]
-fn a_client_that_does_not_read_slows_its_own_stream_only() {
-    let (told, written) = std::sync::mpsc::sync_channel(1024);
-    let peer = Peer::start(move |stream| {
-        let Ok(mut socket) = tungstenite::accept(stream) else {
-            return;
-        };
-        let message = Message::binary(vec![0u8; 65_536]);
-        while socket.send(message.clone()).is_ok() && told.try_send(()).is_ok() {}
-    });
-    let gateway = Gateway::start(&Config::to(&peer).yaml());
-    // Room for everything on the connection, for little on a stream.
-    let mut settings = h2::client::Builder::new();
-    settings.initial_connection_window_size(1 << 30);
-    let client = Client::with(gateway.addr(), &settings);
-    let (_, mut tunnel) = tunnel_of(client, connect_for("websocket", "/chat"));
-    let mut pieces = 0;
-    while written.recv_timeout(Duration::from_millis(500)).is_ok() {
-        pieces += 1;
-    }
-    assert!(pieces < 256, "{pieces} pieces are somewhere");
-    assert_eq!(tunnel.client.send(get("/nowhere"), b"").status, 404);
-    let mut some = vec![0; 8 << 20];
-    tunnel
-        .read_exact(&mut some)
-        .expect("it goes on as it is read");
-}
-
-#[test]
-fn a_reset_of_one_end_is_one_of_the_other() {
-    let (told, ends) = std::sync::mpsc::sync_channel(4);
-    let peer = Peer::start(move |stream| {
-        let mut socket = tungstenite::accept(stream).expect("a handshake");
-        let first = socket.read().expect("a message");
-        if first == Message::text("die") {
-            let reset = socket2::SockRef::from(socket.get_ref());
-            let _ = reset.set_linger(Some(Duration::ZERO));
-            return;
-        }
-        told.send(false).expect("somebody asks");
-        told.send(socket.read().is_err()).expect("somebody asks");
-    });
-    let config = Config::to(&peer);
-    let gateway = Gateway::start(&config.yaml());
-    let mut socket = open_h2(gateway.addr());
-    socket.send(Message::text("hello")).unwrap();
-    assert_eq!(ends.recv_timeout(Duration::from_secs(5)), Ok(false));
-    socket.get_mut().send.send_reset(Reason::CANCEL);
-    assert_eq!(ends.recv_timeout(Duration::from_secs(5)), Ok(true));
-    assert_eq!(config.record_of(200)["code"], "client_gone");
-
-    let config = Config::to(&peer);
-    let gateway = Gateway::start(&config.yaml());
-    let mut socket = open_h2(gateway.addr());
-    socket.send(Message::text("die")).unwrap();
-    let tunnel = socket.get_mut();
-    let broken = tunnel.client.run(next(&mut tunnel.receive));
-    let reason = broken
-        .and_then(|data| data.err())
-        .and_then(|error| error.reason());
-    assert_eq!(reason, Some(Reason::CANCEL));
-    assert_eq!(config.record_of(200)["code"], "upstream_reset");
-}
-
-#[test]
-fn an_end_of_one_direction_is_passed_on() {
-    let peer = Peer::start(|mut stream| {
-        super::answer_handshake(&mut stream);
-        let mut heard = Vec::new();
-        stream.read_to_end(&mut heard).expect("the client's end");
-        stream.write_all(&heard).expect("a client that still reads");
-        let _ = stream.shutdown(Shutdown::Write);
-    });
-    let gateway = Gateway::start(&Config::to(&peer).yaml());
-    let (_, mut tunnel) = tunnel_of(
-        Client::connect(gateway.addr()),
-        connect_for("websocket", "/chat"),
-    );
-    tunnel.write_all(&[0x82, 0x80, 1, 2, 3, 4]).unwrap();
-    tunnel.send.send_data(Bytes::new(), true).unwrap();
-    let mut heard = Vec::new();
-    tunnel.read_to_end(&mut heard).unwrap();
-    assert_eq!(heard, [0x82, 0x80, 1, 2, 3, 4]);
-    eventually("nothing is left of it", || {
-        gateway.metrics().contains("active_requests 0")
-    });
 }
