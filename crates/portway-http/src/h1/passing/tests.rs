@@ -4,6 +4,7 @@ use std::task::Poll;
 use portway_core::limits::{BODY_READ_BYTES, LARGE_READ_BYTES};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::task::JoinSet;
 
 use crate::body::Body;
 use crate::h1::{BufferPool, Conn, Incoming, Io, ReplyWriter, Role};
@@ -27,9 +28,10 @@ fn octets(length: usize) -> Vec<u8> {
 }
 
 /// A connection to a target that has sent the head of a reply with so many octets and goes on.
-async fn reply(pool: &BufferPool, length: usize) -> (Conn, tokio::task::JoinHandle<()>) {
+async fn reply(pool: &BufferPool, length: usize) -> (Conn, JoinSet<()>) {
     let (near, mut far) = pair(None).await;
-    let sending = tokio::spawn(async move {
+    let mut sending = JoinSet::new();
+    sending.spawn(async move {
         let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n");
         far.write_all(head.as_bytes()).await.unwrap();
         far.write_all(&octets(length)).await.unwrap();
