@@ -5,13 +5,13 @@
 
 use bytes::Bytes;
 use http::HeaderMap;
-use http::header::DATE;
+use http::header::{DATE, UPGRADE};
 use portway_http::h1::parse::reply_head;
 use portway_http::h1::serialize::{self, DateCache};
 use portway_http::h1::{Persistence, ReplyHead};
 use portway_http::hygiene::fields::{FieldKind, classify};
 use portway_http::hygiene::framing::Framing;
-use portway_http::{Body, Reply};
+use portway_http::{Body, OwnFields, Reply};
 
 use crate::grammar;
 use crate::request_head::complete_head;
@@ -49,7 +49,8 @@ pub fn check(data: &[u8]) {
                 | FieldKind::TransferEncoding
                 | FieldKind::Connection
         );
-        assert!(!ends_here, "{name} is passed on");
+        let switches = kind == FieldKind::Upgrade && !parsed.switches;
+        assert!(!ends_here && !switches, "{name} is passed on");
     }
     survives_serializing(parsed, head_request);
 }
@@ -58,6 +59,7 @@ fn survives_serializing(parsed: ReplyHead, head_request: bool) {
     let mut out = Vec::new();
     let mut reply = Reply::new(parsed.status, Body::Empty);
     reply.headers = parsed.headers;
+    reply.headers.remove(UPGRADE); // of a switch, which has a head of its own
     reply.declared_length = parsed.declared_length;
     if parsed.status.is_informational() {
         serialize::informational_head(&mut out, reply.status, &reply.headers);
@@ -65,6 +67,7 @@ fn survives_serializing(parsed: ReplyHead, head_request: bool) {
         serialize::reply_head(
             &mut out,
             &reply,
+            &OwnFields::default(),
             parsed.framing,
             Persistence::KeepAlive,
             &DateCache::new(0),
