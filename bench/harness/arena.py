@@ -9,6 +9,7 @@ import os
 import pathlib
 import resource
 import shutil
+import ssl
 import urllib.error
 import urllib.request
 
@@ -75,7 +76,7 @@ class Arena:
         contestant = Contestant(name, process, port, started, admin)
         try:
             process.wait_for(port)
-            expect_200(port, started.path)
+            expect_200(port, started.path, started.scheme)
         except (StartError, OSError) as error:
             contestant.stop()
             return self.leave_out(name, f"{error}; {process.tail()}")
@@ -128,9 +129,11 @@ def raise_file_limit():
     resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
-def expect_200(port, path):
+def expect_200(port, path, scheme="http"):
+    # Its certificate is made for the run.
+    unchecked = ssl._create_unverified_context()  # pylint: disable=protected-access
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as reply:
+        with urllib.request.urlopen(f"{scheme}://127.0.0.1:{port}{path}", timeout=5, context=unchecked) as reply:
             reply.read()
     except urllib.error.HTTPError as error:
         raise StartError(f"answers {error.code} to {path}") from error

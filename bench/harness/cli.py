@@ -11,13 +11,14 @@ from harness.micro import micro
 from harness.reload import reload
 from harness.syscalls import syscalls
 from harness.tcp import tcp
+from harness.tls import tls
 from harness.arena import Arena
 from harness.paths import PAGE, PROJECT, RESULTS, WORK
 from harness.process import StartError
 
 CONTESTANTS = ("nginx", "nginx-deb", "haproxy", "haproxy-deb", "envoy", "caddy",
                "relay", "portway", "portway-full")
-SCENARIOS = ("small", "big", "latency", "idle", "reload", "syscalls", "micro", "tcp")
+SCENARIOS = ("small", "big", "latency", "idle", "reload", "syscalls", "micro", "tcp", "tls")
 
 
 def options_of(arguments):
@@ -132,7 +133,7 @@ def run(options):
 
 def one_scenario(scenario, arena, options, results):
     simple = {"small": scenarios.small, "big": scenarios.big, "idle": scenarios.idle,
-              "reload": reload, "syscalls": syscalls, "micro": micro, "tcp": tcp}
+              "reload": reload, "syscalls": syscalls, "micro": micro, "tcp": tcp, "tls": tls}
     if scenario in simple:
         return simple[scenario](arena, options)
     if scenario == "latency":

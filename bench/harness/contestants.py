@@ -27,6 +27,7 @@ class Started:
     path: str = "/"
     big_path: str = "/big"
     log: str = ""
+    scheme: str = "http"
 
 
 def plan(name, peer, port, origin, admin):

@@ -91,6 +91,13 @@ def other_goals(results):
             rows.append(Goal(
                 f"1 MiB bodies, bytes per CPU second, against {title(results, name)}", 1.0,
                 ratio(results, "big", "portway", name, "bytes_per_cpu_second"), "×", at_least=True))
+    for name in NGINX:
+        if rounds_of(results, "tls", name):
+            against = f"per CPU second, against {title(results, name)}"
+            rows.append(Goal(f"TLS requests {against}", 1.0,
+                             ratio(results, "tls", "portway", name, "per_cpu_second"), "×", at_least=True))
+            rows.append(Goal(f"full TLS handshakes {against}", 1.0,
+                             handshakes_ratio(results, name), "×", at_least=True))
     for name in HAPROXY:
         limit = best_tcp(results, name)
         if limit:
@@ -102,6 +109,14 @@ def other_goals(results):
     rows.append(Goal("memory of an idle keep-alive connection (of 10,000)", IDLE_BYTES_MAX,
                      held.get("bytes_each"), "B"))
     return rows
+
+
+def handshakes_ratio(results, other):
+    """Median over the rounds of Portway's handshakes per CPU second by those of `other`."""
+    measured = results["scenarios"]["tls"]["contestants"]
+    pairs = zip(*[(measured.get(name) or {}).get("handshakes", []) for name in ("portway", other)])
+    ratios = [ours["per_cpu_second"] / theirs["per_cpu_second"] for ours, theirs in pairs]
+    return statistics.median(ratios) if ratios else None
 
 
 def best_tcp(results, name):

@@ -41,7 +41,7 @@ def page(results):
 
 def tables(results):
     """Heading, headers and rows of every table that has rows."""
-    makers = (goal_table, small_table, big_table, tcp_table, latency_table, idle_table, reload_table,
+    makers = (goal_table, small_table, big_table, tcp_table, tls_table, latency_table, idle_table, reload_table,
               syscall_table, micro_table)
     return [made for made in (maker(results) for maker in makers) if made[2]]
 
@@ -97,6 +97,19 @@ def tcp_table(results):
                      number(statistics.median(small) if small else None)])
     headers = ["", "1 MiB replies: GiB per CPU second", "requests/s", "128-byte replies: CPU µs/request"]
     return "TCP", headers, rows
+
+
+def tls_table(results):
+    measured = (results["scenarios"].get("tls") or {}).get("contestants", {})
+    rows = []
+    for name, entry in measured.items():
+        shaken = [done["per_cpu_second"] for done in entry["handshakes"]]
+        rows.append([title(results, name).replace(", plain", ""),
+                     number(median(results, "tls", name, "per_cpu_second")),
+                     number(median(results, "tls", name, "cpu_us")),
+                     number(statistics.median(shaken) if shaken else None)])
+    headers = ["", "requests per CPU second", "CPU µs/request", "full handshakes per CPU second"]
+    return "TLS", headers, rows
 
 
 def latency_table(results):

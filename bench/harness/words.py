@@ -29,6 +29,9 @@ temporary files, HAProxy may splice.""",
     "TCP": """\
 The same backend and load through connections that are passed as they are: a `tcp` listener, HAProxy in TCP mode
 (with `option splice-auto`, and copying), the raw relay.""",
+    "TLS": """\
+The same backend; TLS 1.3 with one ECDSA P-256 certificate for everyone (wrk negotiates AES-256-GCM and X25519).
+*Requests*: 128-byte replies over 64 connections that stay open. *Full handshakes*: a connection for each request.""",
     "Latency at half load": """\
 A fixed rate over 16 connections, chosen for each proxy so that its core is half busy (from its CPU per
 request above). *Added* is the difference to the same load sent straight to the backend right after.
