@@ -27,6 +27,8 @@ pub fn filter(name: &str, yaml: &str) -> Arc<dyn Filter> {
         route: Some("bench"),
         span: &Span::file("bench.yaml"),
         clock: &clock,
+        files: &portway_filter::NoFiles,
+        files_read: 0,
     };
     match (kind.compile)(&node, &mut cx) {
         Some(Built::Filter(filter)) => filter,

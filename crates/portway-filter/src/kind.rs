@@ -1,13 +1,15 @@
 //! What a filter looks like to the config compiler: its name, phase, schema, and the function that
 //! turns its checked config into the thing that runs.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::path::Path;
 use std::sync::Arc;
 
 use portway_config::{Node, Schema, Spanned};
 use portway_core::{Clock, Diagnostics, Span};
 use portway_telemetry::access_log::{LogFormat, LogOutput, LogPolicy};
 
-use crate::{BreakerPolicy, Filter, Phase, RetryPolicy};
+use crate::{BreakerPolicy, Files, Filter, Phase, RetryPolicy};
 
 /// Where a filter was written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,9 +94,31 @@ pub struct Compile<'a> {
     pub span: &'a Span,
     /// For filters that measure time between exchanges.
     pub clock: &'a Clock,
+    /// For filters that are made of files.
+    pub files: &'a dyn Files,
+    /// A hash of all files that were read: part of what makes a filter the same one after a reload.
+    pub files_read: u64,
 }
 
 impl Compile<'_> {
+    /// The octets of a file; `what` is what it should hold. `None` after a problem was noted.
+    pub fn read(&mut self, path: &Spanned<String>, what: &str, bytes_max: u64) -> Option<Vec<u8>> {
+        match self.files.read(Path::new(path.as_str()), bytes_max) {
+            Ok(octets) => {
+                let mut hasher = DefaultHasher::new();
+                (self.files_read, &octets).hash(&mut hasher);
+                self.files_read = hasher.finish();
+                Some(octets)
+            }
+            Err(why) => {
+                let hint = "paths start where the gateway is started; is it there, and readable for the gateway's user?";
+                let problem = format!("cannot read {what} {}: {why}", **path);
+                self.error(path.span(), problem, hint);
+                None
+            }
+        }
+    }
+
     /// Notes an error at a place, with what to do about it.
     pub fn error(&mut self, span: &Span, what: impl Into<String>, hint: impl Into<String>) {
         self.diagnostics.error(span, what, hint);

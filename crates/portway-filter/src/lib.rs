@@ -6,11 +6,13 @@
 
 mod breaker;
 mod chain;
+mod files;
 mod forward;
 mod kind;
 
 pub use breaker::BreakerSettings;
 pub use chain::{Chain, Entry};
+pub use files::{Files, NoFiles};
 pub use forward::{BreakerPolicy, RetryOn, RetryPolicy};
 pub use kind::{Built, Compile, FilterKind, LogSpec, MetricsPolicy, Scope};
 

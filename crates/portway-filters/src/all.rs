@@ -10,6 +10,7 @@ pub fn all() -> Vec<FilterKind> {
         crate::body_limit::kind(),
         crate::circuit_breaker::kind(),
         crate::cors::kind(),
+        crate::grpc_json::kind(),
         crate::headers::kind(),
         crate::ip_filter::kind(),
         crate::logging::kind(),
@@ -27,6 +28,19 @@ mod tests {
     use portway_config::{FixedEnv, parse_node};
     use portway_core::{Clock, Diagnostics};
     use portway_filter::{Compile, Scope};
+
+    /// Whatever an example names is the bookstore's descriptor set.
+    struct AnySet;
+
+    impl portway_filter::Files for AnySet {
+        fn read(&self, _: &std::path::Path, _: u64) -> Result<Vec<u8>, String> {
+            let set = concat!(
+                env!("CARGO_MANIFEST_DIR"),
+                "/../../examples/bookstore/bookstore.binpb"
+            );
+            std::fs::read(set).map_err(|error| error.to_string())
+        }
+    }
 
     #[test]
     fn lists_each_name_once_and_in_order() {
@@ -78,6 +92,8 @@ mod tests {
                 route: None,
                 span: &item.span,
                 clock: &clock,
+                files: &AnySet,
+                files_read: 0,
             };
             let built = (kind.compile)(item.find(kind.name).unwrap(), &mut cx);
             assert!(built.is_some(), "{}: {problems:?}", kind.name);

@@ -24,6 +24,8 @@ pub fn compile_in(
         route: (scope == Scope::Route).then_some("r"),
         span: &Span::file("t.yaml"),
         clock: &clock,
+        files: &portway_filter::NoFiles,
+        files_read: 0,
     };
     let built = (kind.compile)(&node, &mut cx);
     let built = built.filter(|_| !problems.has_errors());

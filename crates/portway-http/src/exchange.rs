@@ -224,7 +224,7 @@ pub struct Notes {
 pub struct Exchange {
     /// The checked head. Filters may change it.
     pub request: Request,
-    /// The path for the target where a rewrite made it another one; empty otherwise.
+    /// The path for the target where a filter or a rewrite made it another one; empty otherwise.
     pub target_path: String,
     /// The Host for the target where a rewrite or the upstream sets one.
     pub target_host: Option<Arc<str>>,

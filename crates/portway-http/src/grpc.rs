@@ -26,11 +26,13 @@ pub type Ending = Rc<Cell<Option<GrpcStatus>>>;
 /// Whether the request is a gRPC call.
 #[must_use]
 pub fn is_call(request: &Request) -> bool {
-    request.method == Method::POST && is_content_type(&request.headers)
+    request.method == Method::POST && is_grpc(&request.headers)
 }
 
-/// `application/grpc`, alone or with `+proto` and the like; not `application/grpc-web`.
-fn is_content_type(headers: &HeaderMap) -> bool {
+/// Whether the body is gRPC: `application/grpc`, alone or with `+proto` and the like; not
+/// `application/grpc-web`.
+#[must_use]
+pub fn is_grpc(headers: &HeaderMap) -> bool {
     const GRPC: &[u8] = b"application/grpc";
     let value = headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes);
     value.is_some_and(|value| {
@@ -142,7 +144,7 @@ mod tests {
             ("application/grpcx", false),
             ("application/json", false),
         ] {
-            assert_eq!(is_content_type(&with(CONTENT_TYPE, value)), is, "{value}");
+            assert_eq!(is_grpc(&with(CONTENT_TYPE, value)), is, "{value}");
         }
     }
 

@@ -23,7 +23,7 @@ use portway_config::document::{Admin, Document, Listener, ListenerProtocol, Work
 use portway_config::{Address, Bind, Spanned};
 use portway_core::diagnostic::nearest;
 use portway_core::{Clock, Diagnostics};
-use portway_filter::FilterKind;
+use portway_filter::{Files, FilterKind, NoFiles};
 use portway_route::RouteTable;
 use portway_upstream::leads_to;
 
@@ -36,6 +36,8 @@ pub struct Compiler<'a> {
     pub kinds: &'a [FilterKind],
     /// For filters that measure time.
     pub clock: &'a Clock,
+    /// For filters that are made of files.
+    pub files: &'a dyn Files,
     /// Whether the document had no problem so far.
     pub sound: bool,
 }
@@ -48,10 +50,22 @@ pub fn compile(
     kinds: &[FilterKind],
     clock: &Clock,
 ) -> (Option<Plan>, Diagnostics) {
+    compile_with(document, kinds, clock, &NoFiles)
+}
+
+/// The same, with the files that its filters are made of.
+#[must_use]
+pub fn compile_with(
+    document: &Document,
+    kinds: &[FilterKind],
+    clock: &Clock,
+    files: &dyn Files,
+) -> (Option<Plan>, Diagnostics) {
     let mut problems = Diagnostics::new();
     let compiler = Compiler {
         kinds,
         clock,
+        files,
         sound: document.sound,
     };
     let plan = plan(document, &compiler, &mut problems);

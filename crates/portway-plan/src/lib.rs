@@ -7,6 +7,6 @@ mod compile;
 pub mod diff;
 pub mod plan;
 
-pub use compile::compile;
+pub use compile::{compile, compile_with};
 pub use diff::{Report, diff};
 pub use plan::*;

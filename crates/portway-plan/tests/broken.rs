@@ -6,7 +6,17 @@ use std::path::{Path, PathBuf};
 
 use portway_config::{FixedEnv, parse};
 use portway_core::{Clock, Severity};
-use portway_plan::compile;
+use portway_filter::Files;
+use portway_plan::compile_with;
+
+/// Files beside the configs.
+struct Beside;
+
+impl Files for Beside {
+    fn read(&self, path: &Path, _: u64) -> Result<Vec<u8>, String> {
+        fs::read(folder().join(path)).map_err(|error| error.to_string())
+    }
+}
 
 /// What a user sees of a config's problems, and whether a plan came out.
 fn problems_of(file: &str, text: &str) -> (String, bool) {
@@ -21,7 +31,7 @@ fn problems_of(file: &str, text: &str) -> (String, bool) {
     let (document, mut problems) = parse(file, text, &env);
     let mut plan = None;
     if let Some(document) = document {
-        let (compiled, more) = compile(&document, &portway_filters::all(), &clock);
+        let (compiled, more) = compile_with(&document, &portway_filters::all(), &clock, &Beside);
         problems.extend(more);
         plan = compiled;
     }
@@ -100,7 +110,8 @@ fn every_problem_has_a_place_and_reads_well() {
         let text = fs::read_to_string(&path).expect("readable");
         let (document, mut problems) = parse(&name, &text, &FixedEnv::new());
         if let Some(document) = document {
-            problems.extend(compile(&document, &portway_filters::all(), &Clock::system()).1);
+            let kinds = portway_filters::all();
+            problems.extend(compile_with(&document, &kinds, &Clock::system(), &Beside).1);
         }
         for problem in problems.sorted() {
             assert!(

@@ -3,11 +3,14 @@
 //! Must hold: one snapshot per exchange, loaded by the caller; every way out of `handle` has passed the
 //! response filters. Whoever sends the reply calls `finish` once, last.
 
+use std::future::poll_fn;
+use std::pin::pin;
 use std::rc::Rc;
+use std::task::Poll;
 
 use http::header::{ALLOW, HeaderValue, ORIGIN};
 use http::{HeaderMap, HeaderName, Method, StatusCode};
-use portway_core::{Code, ListenerId, RouteId};
+use portway_core::{Code, ListenerId, ProxyError, RouteId};
 use portway_filter::{Chain, Flow};
 use portway_http::{Body, BodyLength, Exchange, Reply, request::Form};
 use portway_net::Timer;
@@ -63,8 +66,40 @@ pub async fn handle<'s>(
     if exchange.upgrade.asked().is_some() && handled.reply.status.is_success() {
         tunnel::refuse_false(exchange, &mut handled);
     }
-    filters.on_response(exchange, &mut handled.reply).await;
+    if !answer(timer, filters, exchange, &mut handled).await {
+        Box::pin(give_up(filters, exchange, &mut handled)).await;
+    }
     handled
+}
+
+/// Runs the response filters. False if one waited for the target longer than the exchange may take.
+async fn answer(
+    timer: &Timer,
+    filters: &Chain,
+    exchange: &mut Exchange,
+    handled: &mut Handled<'_>,
+) -> bool {
+    let seen = exchange.seen_at;
+    let Handled { reply, lease } = handled;
+    let mut answering = pin!(filters.on_response(exchange, reply));
+    poll_fn(|cx| {
+        if answering.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(true);
+        }
+        match lease {
+            Some(lease) => timer.poll(cx, lease.deadline(seen)).map(|()| false),
+            None => Poll::Pending,
+        }
+    })
+    .await
+}
+
+/// The reply in place of one that did not become complete in time.
+#[cold]
+async fn give_up(filters: &Chain, exchange: &mut Exchange, handled: &mut Handled<'_>) {
+    let detail = "the target did not complete its reply in time";
+    handled.reply = exchange.problem(ProxyError::new(Code::UpstreamTimeout, detail));
+    filters.on_response(exchange, &mut handled.reply).await;
 }
 
 /// A request on a connection whose handshake was for another host: what was asked of the client

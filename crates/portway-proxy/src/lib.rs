@@ -29,5 +29,5 @@ pub mod worker;
 
 pub use apply::ApplyError;
 pub use gateway::{Gateway, GatewayOptions};
-pub use material::{check_files, files};
+pub use material::{DiskFiles, check_files, files};
 pub use snapshot::Snapshot;

@@ -5,10 +5,13 @@
 //! as before, so that its sessions go on. Blocks: to be called from where that is allowed.
 
 use std::collections::HashSet;
+use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use portway_core::{Clock, Diagnostic, Diagnostics};
+use portway_filter::Files;
 use portway_plan::Plan;
 use portway_telemetry::access_log::LogOutput;
 use portway_tls::{Acceptor, Connector};
@@ -125,4 +128,26 @@ pub fn files(plan: &Plan) -> Vec<PathBuf> {
     let own = listeners.flat_map(|tls| tls.files().cloned());
     own.chain(upstreams.flat_map(|tls| tls.files().cloned()))
         .collect()
+}
+
+/// Files of this machine; relative paths start at the working directory.
+#[derive(Clone, Copy, Debug)]
+pub struct DiskFiles;
+
+impl Files for DiskFiles {
+    fn read(&self, path: &Path, bytes_max: u64) -> Result<Vec<u8>, String> {
+        let file = File::open(path).map_err(|e| e.to_string())?;
+        if !file.metadata().is_ok_and(|meta| meta.is_file()) {
+            return Err("it is not a file".to_owned());
+        }
+        let mut octets = Vec::new();
+        let mut limited = file.take(bytes_max + 1);
+        limited
+            .read_to_end(&mut octets)
+            .map_err(|e| e.to_string())?;
+        if octets.len() as u64 > bytes_max {
+            return Err(format!("it is larger than {bytes_max} bytes"));
+        }
+        Ok(octets)
+    }
 }

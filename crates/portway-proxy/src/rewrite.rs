@@ -1,8 +1,8 @@
 //! What the target is asked instead of what the client asked, and what a request is placed by.
 //!
 //! Must hold: the client's canonical path stays as it is, for the log and for policy; a rewritten path
-//! is canonical again, by the rules of the listener, or the request is refused. A value nobody sent places
-//! nothing.
+//! is canonical again, by the rules of the listener, or the request is refused. A path that a filter has
+//! made for the target is final. A value nobody sent places nothing.
 
 use std::borrow::Cow;
 use std::net::IpAddr;
@@ -30,6 +30,9 @@ pub fn rewrite(
 ) -> Result<(), ProxyError> {
     if let Some(host) = &rewrite.host {
         exchange.target_host = Some(Arc::clone(host));
+    }
+    if !exchange.target_path.is_empty() {
+        return Ok(()); // a filter has said where it goes
     }
     if let Some(prefix) = &rewrite.strip_prefix
         && let Some(rest) = behind(prefix, &exchange.request.path)

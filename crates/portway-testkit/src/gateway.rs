@@ -154,7 +154,12 @@ fn plan(yaml: &str, clock: &Clock) -> Result<Plan, String> {
     let (document, mut problems) = document::parse("test.yaml", yaml, &FixedEnv::new());
     let mut plan = None;
     if let Some(document) = &document {
-        let (compiled, more) = portway_plan::compile(document, &portway_filters::all(), clock);
+        let (compiled, more) = portway_plan::compile_with(
+            document,
+            &portway_filters::all(),
+            clock,
+            &portway_proxy::DiskFiles,
+        );
         plan = compiled;
         problems.extend(more);
     }

@@ -9,8 +9,9 @@ use std::path::{Path, PathBuf};
 
 use portway_config::{Env, ProcessEnv, Source as Text};
 use portway_core::{Clock, Diagnostic, Diagnostics, Severity, Span};
-use portway_filter::FilterKind;
+use portway_filter::{Files, FilterKind};
 use portway_plan::Plan;
+use portway_proxy::DiskFiles;
 use portway_tls::file::{Print as FilePrint, print_of};
 use xxhash_rust::xxh64::xxh64;
 
@@ -40,13 +41,17 @@ pub struct Loaded {
     pub print: Print,
 }
 
-/// Hashes of what was read: the config, each file that it names in a substitution, each file of its TLS.
+/// Hashes of what was read: the config, each file that it names in a substitution, each file of its TLS
+/// and of its filters.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Print {
     config: Option<u64>,
     files: Vec<(String, Option<u64>)>,
-    tls: Vec<(PathBuf, Option<FilePrint>)>,
+    named: Vec<Named>,
 }
+
+/// A file that a setting names, with what it held.
+type Named = (PathBuf, Option<FilePrint>);
 
 impl Source {
     /// The file that was named, else the usual one, else the demo's config.
@@ -114,19 +119,20 @@ impl Source {
         let env = Recorder {
             inner: ProcessEnv::new(self.folder()),
             files: RefCell::default(),
+            named: RefCell::default(),
         };
         let (document, mut problems) = portway_config::parse(&name, &text, &env);
         let mut plan = None;
         if let Some(document) = &document {
-            let (compiled, more) = portway_plan::compile(document, kinds, clock);
+            let (compiled, more) = portway_plan::compile_with(document, kinds, clock, &env);
             problems.extend(more);
             plan = compiled.filter(|_| !problems.has_errors());
         }
         let mut diagnostics = problems.sorted();
-        let mut tls = Vec::new();
         if let Some(compiled) = &plan {
             let files = portway_proxy::files(compiled).into_iter();
-            tls = files.map(|path| (path.clone(), print_of(&path))).collect();
+            let tls = files.map(|path| (path.clone(), print_of(&path)));
+            env.named.borrow_mut().extend(tls);
             let found = portway_proxy::check_files(compiled, clock);
             if found.iter().any(|d| d.severity == Severity::Error) {
                 plan = None;
@@ -140,7 +146,7 @@ impl Source {
             print: Print {
                 config: Some(hash(&text)),
                 files: env.files.into_inner(),
-                tls,
+                named: env.named.into_inner(),
             },
         }
     }
@@ -155,7 +161,7 @@ impl Source {
                 .iter()
                 .all(|(path, known)| env.file(path).ok().map(|t| hash(&t)) == *known)
             && print
-                .tls
+                .named
                 .iter()
                 .all(|(path, known)| print_of(path) == *known)
     }
@@ -167,7 +173,7 @@ impl Source {
             .map(Path::to_owned)
             .into_iter()
             .chain(named)
-            .chain(print.tls.iter().map(|(path, _)| path.clone()))
+            .chain(print.named.iter().map(|(path, _)| path.clone()))
             .collect()
     }
 }
@@ -196,6 +202,7 @@ fn hash(text: &str) -> u64 {
 struct Recorder {
     inner: ProcessEnv,
     files: RefCell<Vec<(String, Option<u64>)>>,
+    named: RefCell<Vec<Named>>,
 }
 
 impl Env for Recorder {
@@ -208,5 +215,14 @@ impl Env for Recorder {
         let print = (path.to_owned(), text.as_deref().ok().map(hash));
         self.files.borrow_mut().push(print);
         text
+    }
+}
+
+impl Files for Recorder {
+    fn read(&self, path: &Path, bytes_max: u64) -> Result<Vec<u8>, String> {
+        // Before it is read: a change in between is then seen as one.
+        let print = print_of(path);
+        self.named.borrow_mut().push((path.to_owned(), print));
+        DiskFiles.read(path, bytes_max)
     }
 }

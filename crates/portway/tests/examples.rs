@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use portway_config::FixedEnv;
 use portway_core::Clock;
+use portway_filter::Files;
 
 fn examples() -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples");
@@ -14,6 +15,15 @@ fn examples() -> Vec<PathBuf> {
         .collect();
     folders.sort();
     folders
+}
+
+/// Examples are started in their own folder.
+struct Inside<'a>(&'a Path);
+
+impl Files for Inside<'_> {
+    fn read(&self, path: &Path, bytes_max: u64) -> Result<Vec<u8>, String> {
+        portway_proxy::DiskFiles.read(&self.0.join(path), bytes_max)
+    }
 }
 
 #[test]
@@ -27,7 +37,12 @@ fn every_example_compiles_without_a_warning() {
         let text = std::fs::read_to_string(&file).unwrap();
         let name = file.display().to_string();
         let (document, mut problems) = portway_config::parse(&name, &text, &env);
-        let (plan, more) = portway_plan::compile(&document.unwrap(), &kinds, &Clock::system());
+        let (plan, more) = portway_plan::compile_with(
+            &document.unwrap(),
+            &kinds,
+            &Clock::system(),
+            &Inside(&folder),
+        );
         problems.extend(more);
         assert!(
             plan.is_some() && problems.is_empty(),

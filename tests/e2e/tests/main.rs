@@ -10,6 +10,7 @@ mod differential;
 mod discovery;
 mod filters;
 mod grpc;
+mod grpc_json;
 mod http1;
 mod http2;
 mod http2_upstream;

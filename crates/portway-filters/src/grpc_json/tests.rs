@@ -497,6 +497,19 @@ service S {
         "warning: `GET /v3/{m.name}` of t.S.Two is never used: `GET /v3/{name=*}` of t.S.One matches the same requests, and comes first (change one of the two paths, or leave one service out)",
     ];
     assert_eq!(problems_of(text, false), expected);
+    let broken = "/../portway-plan/tests/broken/72-grpc-json.binpb";
+    is_committed(
+        &set_of(text),
+        &format!("{}{broken}", env!("CARGO_MANIFEST_DIR")),
+    );
+}
+
+/// With `UPDATE_GOLDEN=1` the committed set is made anew.
+fn is_committed(set: &[u8], file: &str) {
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        std::fs::write(file, set).unwrap();
+    }
+    assert!(std::fs::read(file).unwrap() == set, "{file}");
 }
 
 #[test]
@@ -536,4 +549,14 @@ fn services_are_found_by_name() {
     compile(&pool, &selection, &mut problems);
     assert_eq!(problems[0].service, Some(0));
     assert_eq!(problems[0].hint, "did you mean `t.Messaging`?");
+}
+
+#[test]
+fn the_bookstores_set_is_what_its_proto_says() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/bookstore");
+    let proto = std::fs::read_to_string(format!("{folder}/bookstore.proto")).unwrap();
+    let set = set_of(proto.leak());
+    is_committed(&set, &format!("{folder}/bookstore.binpb"));
+    let (_, problems) = rules_of(&DescriptorPool::decode(&*set).unwrap(), false);
+    assert_eq!(problems, []);
 }

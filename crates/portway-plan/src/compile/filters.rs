@@ -179,14 +179,18 @@ fn compile_list(
             route: place.route(),
             span: entry.name.span(),
             clock: compiler.clock,
+            files: compiler.files,
+            files_read: 0,
         };
-        match (kind.compile)(&entry.body, &mut cx) {
+        let built = (kind.compile)(&entry.body, &mut cx);
+        let files_read = cx.files_read;
+        match built {
             Some(_) if compiled.policies.contains(&kind.name) => problems.error(
                 entry.name.span(),
                 format!("`{}` stands in this list twice", kind.name),
                 "keep one of the two",
             ),
-            Some(built) => compiled.add(kind, entry, place.name(), built),
+            Some(built) => compiled.add(kind, entry, (place.name(), files_read), built),
             // A filter that is silently not there could be the one that keeps strangers out.
             None if compiler.sound && !problems.has_errors() => problems.error(
                 entry.name.span(),
@@ -242,7 +246,13 @@ fn warn_of_idle_switches(entries: &[FilterEntry], global: &Compiled, problems: &
 }
 
 impl Compiled {
-    fn add(&mut self, kind: &FilterKind, entry: &FilterEntry, owner: Option<&str>, built: Built) {
+    fn add(
+        &mut self,
+        kind: &FilterKind,
+        entry: &FilterEntry,
+        owner: (Option<&str>, u64),
+        built: Built,
+    ) {
         if !matches!(built, Built::Filter(_)) {
             self.policies.push(kind.name);
         }
@@ -265,8 +275,9 @@ impl Compiled {
     }
 }
 
-/// A hash of what makes a filter the same one after a reload: its kind, where it stands, its settings.
-fn fingerprint(name: &str, entry: &FilterEntry, owner: Option<&str>, nth: usize) -> u64 {
+/// A hash of what makes a filter the same one after a reload: its kind, where it stands, its settings and
+/// the files it was made of.
+fn fingerprint(name: &str, entry: &FilterEntry, owner: (Option<&str>, u64), nth: usize) -> u64 {
     let mut hasher = DefaultHasher::new();
     (name, owner, nth).hash(&mut hasher);
     entry.body.hash(&mut hasher);
