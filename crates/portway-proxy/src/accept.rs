@@ -31,18 +31,18 @@ pub async fn accept(worker: Rc<Worker>, door: Arc<Door>, socket: TcpListener) {
             return;
         }
     };
-    let counter = worker.shard.listener(&door.name); // once per socket: it takes a lock
+    let mut counter = Counter::new(&worker, &door.name);
     loop {
         let accepted = tokio::select! {
             accepted = acceptor.accept() => accepted,
             () = door.drain.ending() => break,
             () = worker.shared.drain.ending() => break,
         };
-        serve(&worker, &door, &counter, accepted);
+        serve(&worker, &door, &mut counter, accepted);
     }
     // What the kernel has already accepted for us is still ours to serve.
     while let Some(accepted) = acceptor.try_accept() {
-        serve(&worker, &door, &counter, accepted);
+        serve(&worker, &door, &mut counter, accepted);
     }
     drop(acceptor);
     worker.wheel.wake_all(); // idle connections of this listener end now
@@ -61,15 +61,16 @@ pub async fn accept(worker: Rc<Worker>, door: Arc<Door>, socket: TcpListener) {
 fn serve(
     worker: &Rc<Worker>,
     door: &Arc<Door>,
-    counter: &ListenerHandle,
+    counter: &mut Counter,
     (stream, peer): (TcpStream, SocketAddr),
 ) {
+    let (serves, header) = counter.follow(worker, door);
+    let counter = &counter.handle;
     let Some(open) = door.connections.open() else {
         counter.refused(Code::Overloaded);
         return; // over max_connections: closing at once is the quickest answer
     };
     let counted = counter.connection_opened();
-    let (serves, header) = kind(worker, door);
     let (worker, door) = (Rc::clone(worker), Arc::clone(door));
     if serves != Serves::Http || header.is_some() {
         let counter = counter.clone();
@@ -98,13 +99,39 @@ fn serve(
     });
 }
 
+/// A listener's counters, under the name that it has now: a reload may rename it while it stays open.
+struct Counter {
+    name: Arc<str>,
+    handle: ListenerHandle,
+}
+
+impl Counter {
+    fn new(worker: &Worker, name: &Arc<str>) -> Counter {
+        Counter {
+            name: Arc::clone(name),
+            handle: worker.shard.listener(name), // it takes a lock: not for each connection
+        }
+    }
+
+    /// Looks at the listener's name, and returns what it is for.
+    fn follow(&mut self, worker: &Worker, door: &Door) -> (Serves, Option<ProxyHeader>) {
+        let Some((snapshot, id)) = worker.snapshot_of(door) else {
+            return (Serves::Http, None);
+        };
+        let plan = &snapshot.shared.plan.listeners[id.index()];
+        if plan.name != self.name {
+            *self = Counter::new(worker, &plan.name);
+        }
+        (plan.serves, plan.proxy_header)
+    }
+}
+
 /// What the listener is for, in the current snapshot.
-fn kind(worker: &Worker, door: &Door) -> (Serves, Option<ProxyHeader>) {
+fn kind(worker: &Worker, door: &Door) -> Serves {
     worker
         .snapshot_of(door)
-        .map_or((Serves::Http, None), |(snapshot, id)| {
-            let plan = &snapshot.shared.plan.listeners[id.index()];
-            (plan.serves, plan.proxy_header)
+        .map_or(Serves::Http, |(snapshot, id)| {
+            snapshot.shared.plan.listeners[id.index()].serves
         })
 }
 
@@ -127,7 +154,7 @@ async fn introduced(
             Err(code) => return counter.refused(code),
         }
     }
-    match kind(&worker, &door).0 {
+    match kind(&worker, &door) {
         Serves::Http => match door.acceptor() {
             Some(acceptor) => secure::serve(worker, door, acceptor, stream, ends.client).await,
             None => http1::serve(worker, door, Io::Tcp(stream), ends.client).await,

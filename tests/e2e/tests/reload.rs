@@ -332,3 +332,35 @@ fn an_open_breaker_stays_open_when_its_upstream_gets_another_target() {
     gateway.reload(&other.yaml(&pool[1..])).unwrap();
     RawClient::get(gateway.addr(), "/").expect_status(200);
 }
+
+#[test]
+fn a_renamed_listener_is_counted_under_its_new_name() {
+    let pool = letters(1);
+    // A port that the system chose would be told apart by its name.
+    let reserved = ports::reserve();
+    let address = reserved.addr().to_string();
+    let yaml = Config::PLAIN.yaml(&pool).replace("127.0.0.1:0", &address);
+    let gateway = Gateway::start(&yaml);
+    let addr = gateway.addr();
+    let mut client = RawClient::connect(addr);
+    who(&mut client, &get("/"));
+    gateway
+        .reload(&yaml.replace("name: public", "name: front"))
+        .unwrap();
+    let mut another = RawClient::connect(addr);
+    who(&mut another, &get("/"));
+    who(&mut client, &get("/")); // still open, and counted where it was
+    let open = |name: &str| {
+        let line = format!("portway_active_connections{{listener=\"{name}\"}} 1");
+        gateway.metrics().contains(&line)
+    };
+    eventually("one connection under each name", || {
+        open("public") && open("front")
+    });
+    drop((client, another));
+    gateway.wait_connections(0);
+    gateway.reload(&yaml).unwrap();
+    let mut again = RawClient::connect(addr);
+    who(&mut again, &get("/"));
+    eventually("the first name again", || open("public") && !open("front"));
+}
