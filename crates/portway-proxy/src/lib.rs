@@ -19,6 +19,7 @@ pub mod local;
 mod material;
 pub mod mirror;
 pub(crate) mod patience;
+mod reflect;
 pub mod rewrite;
 pub mod secure;
 pub mod snapshot;

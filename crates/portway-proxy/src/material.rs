@@ -16,6 +16,7 @@ use portway_plan::Plan;
 use portway_telemetry::access_log::LogOutput;
 use portway_tls::{Acceptor, Connector};
 
+use crate::reflect;
 use crate::snapshot::Snapshot;
 
 /// The TLS of a plan, ready to be used.
@@ -130,12 +131,16 @@ pub fn files(plan: &Plan) -> Vec<PathBuf> {
         .collect()
 }
 
-/// Files of this machine; relative paths start at the working directory.
+/// Files of this machine, and descriptor sets that services tell of themselves (`grpc://HOST:PORT`). Relative
+/// paths start at the working directory.
 #[derive(Clone, Copy, Debug)]
 pub struct DiskFiles;
 
 impl Files for DiskFiles {
     fn read(&self, path: &Path, bytes_max: u64) -> Result<Vec<u8>, String> {
+        if let Some(target) = path.to_str().and_then(|p| p.strip_prefix("grpc://")) {
+            return reflect::descriptor_set(target);
+        }
         let file = File::open(path).map_err(|e| e.to_string())?;
         if !file.metadata().is_ok_and(|meta| meta.is_file()) {
             return Err("it is not a file".to_owned());

@@ -3,6 +3,7 @@
 
 mod store;
 
+use portway_core::Clock;
 use portway_testkit::{Folder, Gateway, RawClient, RawReply, eventually};
 use serde_json::{Value, json};
 
@@ -394,4 +395,29 @@ fn a_descriptor_set_that_changes_is_read_again() {
             .contains("descriptor set")
     );
     gives(&gateway, "GET /v9/books", "", json!({}));
+}
+
+#[test]
+fn a_service_tells_its_descriptors_by_reflection() {
+    for version in ["v1", "v1alpha"] {
+        let origin = store::reflecting(version);
+        let yaml = yaml(&origin, "").replace(
+            &format!("{EXAMPLE}/bookstore.binpb"),
+            &format!("grpc://{}", origin.addr),
+        );
+        let gateway = Gateway::start(&yaml);
+        gives(&gateway, "DELETE /v1/shelves/1/books/2", "", json!({}));
+    }
+    let without = bookstore();
+    let yaml = yaml(&without, "").replace(
+        &format!("{EXAMPLE}/bookstore.binpb"),
+        &format!("grpc://{}", without.addr),
+    );
+    let refused = Gateway::try_start(&yaml, Clock::system())
+        .err()
+        .unwrap_or_default();
+    assert!(
+        refused.contains("it does not offer server reflection"),
+        "{refused}"
+    );
 }

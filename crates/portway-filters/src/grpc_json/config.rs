@@ -54,7 +54,8 @@ config! {
     /// Serves gRPC services to clients that speak JSON.
     pub struct GrpcJsonConfig {
         /// The file of the services' descriptors with all their imports, as made by `protoc
-        /// --include_imports --descriptor_set_out`. It is watched.
+        /// --include_imports --descriptor_set_out`, which is watched; or `grpc://HOST:PORT`, where the
+        /// services tell their descriptors by server reflection whenever the config is loaded.
         pub descriptors: Spanned<String>,
         /// The services, with their packages; none for all that are in the file.
         pub services: Vec<Spanned<String>> = Vec::new(),

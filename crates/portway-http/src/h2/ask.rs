@@ -1,6 +1,6 @@
-//! One question over a connection of its own, for health checks: not on the path of exchanges.
+//! One question over a connection of its own, for health checks and reflection: not on the path of exchanges.
 //!
-//! Must hold: the answer is whole or there is none; no more than [`ANSWER_BYTES_MAX`] of it are kept.
+//! Must hold: the answer is whole or there is none; no more than a limit of it is kept.
 //! Needs no runtime of one thread, unlike [`super::client`].
 
 use std::future::poll_fn;
@@ -35,6 +35,19 @@ pub async fn ask<T: AsyncRead + AsyncWrite + Unpin>(
     io: T,
     question: Request<Bytes>,
 ) -> Result<Answer, String> {
+    ask_for(io, question, ANSWER_BYTES_MAX).await
+}
+
+/// The same, for an answer of up to so many octets.
+///
+/// # Errors
+///
+/// What went wrong, in words.
+pub async fn ask_for<T: AsyncRead + AsyncWrite + Unpin>(
+    io: T,
+    question: Request<Bytes>,
+    bytes_max: usize,
+) -> Result<Answer, String> {
     let (mut send, connection) = handshake(io)
         .await
         .map_err(|error| format!("HTTP/2: {error}"))?;
@@ -46,7 +59,7 @@ pub async fn ask<T: AsyncRead + AsyncWrite + Unpin>(
         if !body.is_empty() {
             stream.send_data(body, true)?;
         }
-        answer(reply).await
+        answer(reply, bytes_max).await
     };
     tokio::select! {
         biased;
@@ -58,12 +71,12 @@ pub async fn ask<T: AsyncRead + AsyncWrite + Unpin>(
     }
 }
 
-async fn answer(reply: ResponseFuture) -> Result<Answer, ::h2::Error> {
+async fn answer(reply: ResponseFuture, bytes_max: usize) -> Result<Answer, ::h2::Error> {
     let (head, mut stream) = reply.await?.into_parts();
     let mut body = BytesMut::new();
     while let Some(data) = stream.data().await {
         let data = data?;
-        if body.len() + data.len() > ANSWER_BYTES_MAX {
+        if body.len() + data.len() > bytes_max {
             return Err(::h2::Reason::ENHANCE_YOUR_CALM.into());
         }
         stream.flow_control().release_capacity(data.len())?;

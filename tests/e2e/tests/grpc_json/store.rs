@@ -39,6 +39,50 @@ pub fn bookstore() -> H2Origin {
     H2Origin::start(serve)
 }
 
+/// One that tells its descriptors by this version of server reflection.
+pub fn reflecting(version: &'static str) -> H2Origin {
+    H2Origin::start(move |mut call| async move {
+        let path = format!("/grpc.reflection.{version}.ServerReflection/ServerReflectionInfo");
+        if call.path() != path {
+            return serve(call).await;
+        }
+        let (body, _) = call.read().await.expect("questions");
+        let pool = DescriptorPool::decode(&*set()).expect("a set");
+        let mut stream = call.respond(head());
+        let mut rest = body.as_slice();
+        while let Some((prefix, behind)) = rest.split_first_chunk::<5>() {
+            let (question, behind) = behind.split_at(usize::from(prefix[4]));
+            let name = std::str::from_utf8(&question[2..]).expect("a name");
+            // Each file by itself: what it imports is asked for by name.
+            let (field, inner) = match question[0] >> 3 {
+                7 => (
+                    0x32,
+                    [&[0x0a, 24, 0x0a, 22], &b"bookstore.v1.Bookstore"[..]].concat(),
+                ),
+                4 => (0x22, file(&pool, "test.proto")),
+                _ => (0x22, file(&pool, name)),
+            };
+            let mut message = vec![field];
+            prost::encoding::encode_varint(inner.len() as u64, &mut message);
+            message.extend(inner);
+            let mut framed = vec![0];
+            framed.extend((message.len() as u32).to_be_bytes());
+            framed.extend(message);
+            let _ = stream.send_data(framed.into(), false);
+            rest = behind;
+        }
+        end(&mut stream, "0", "");
+    })
+}
+
+fn file(pool: &DescriptorPool, name: &str) -> Vec<u8> {
+    let file = pool.get_file_by_name(name).expect("a file").encode_to_vec();
+    let mut out = vec![0x0a];
+    prost::encoding::encode_varint(file.len() as u64, &mut out);
+    out.extend(file);
+    out
+}
+
 /// A call with its method's types.
 struct Method {
     input: prost_reflect::MessageDescriptor,

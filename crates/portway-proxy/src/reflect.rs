@@ -1,0 +1,193 @@
+//! Descriptors from a gRPC service itself: server reflection, version 1 or 1alpha
+//! (<https://github.com/grpc/grpc/blob/master/doc/server-reflection.md>).
+//!
+//! Must hold: it ends in time, and what it gathers is bounded; a set comes out only if it holds every file
+//! that another one imports, or all that the service would tell. Never: on the path of exchanges; it blocks,
+//! where a config is loaded.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use bytes::{BufMut, Bytes, BytesMut};
+use http::{HeaderValue, Method, Request, StatusCode, Version};
+use portway_http::grpc;
+use portway_http::grpc::messages::{Messages, prefix};
+use portway_http::h2::ask::ask_for;
+use prost::Message;
+
+/// All of it must be here by then.
+const TIMEOUT: Duration = Duration::from_secs(5);
+/// Of one answer, octets.
+const ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Imports of imports are asked for so often.
+const ROUNDS_MAX: usize = 32;
+/// So many services and files at most.
+const FILES_MAX: usize = 10_000;
+
+#[derive(Clone, PartialEq, Message)]
+struct Question {
+    #[prost(string, optional, tag = "3")]
+    file_by_filename: Option<String>,
+    #[prost(string, optional, tag = "4")]
+    file_containing_symbol: Option<String>,
+    #[prost(string, optional, tag = "7")]
+    list_services: Option<String>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct Answer {
+    #[prost(message, optional, tag = "4")]
+    files: Option<Files>,
+    #[prost(message, optional, tag = "6")]
+    services: Option<Services>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct Files {
+    #[prost(bytes = "bytes", repeated, tag = "1")]
+    file: Vec<Bytes>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct Services {
+    #[prost(message, repeated, tag = "1")]
+    service: Vec<Service>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct Service {
+    #[prost(string, tag = "1")]
+    name: String,
+}
+
+/// What of a `FileDescriptorProto` says which files are missing.
+#[derive(Clone, PartialEq, Message)]
+struct File {
+    #[prost(string, tag = "1")]
+    name: String,
+    #[prost(string, repeated, tag = "3")]
+    dependency: Vec<String>,
+}
+
+/// The descriptor set of all services at `target`, which is a host and a port.
+///
+/// # Errors
+/// Why there is none, in words.
+pub(crate) fn descriptor_set(target: &str) -> Result<Vec<u8>, String> {
+    let target = target.to_owned();
+    // A thread of its own: the caller's may belong to a runtime, which must not be blocked twice over.
+    let asking = std::thread::Builder::new().name("reflection".into());
+    let asking = asking.spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(|error| error.to_string())?;
+        runtime.block_on(async {
+            let gathered = tokio::time::timeout(TIMEOUT, gather(&target));
+            gathered
+                .await
+                .unwrap_or_else(|_| Err("it did not answer in time".to_owned()))
+        })
+    });
+    let asking = asking.map_err(|error| error.to_string())?;
+    asking
+        .join()
+        .unwrap_or_else(|_| Err("asking for it failed".to_owned()))
+}
+
+async fn gather(target: &str) -> Result<Vec<u8>, String> {
+    let list = [Question {
+        list_services: Some("*".to_owned()),
+        ..Question::default()
+    }];
+    let mut version = "v1";
+    let mut answers = ask(target, version, &list).await?;
+    if answers.is_none() {
+        version = "v1alpha";
+        answers = ask(target, version, &list).await?;
+    }
+    let answers = answers.ok_or("it does not offer server reflection")?;
+    let listed = answers.into_iter().filter_map(|answer| answer.services);
+    let services = listed.flat_map(|services| services.service);
+    let mut questions: Vec<Question> = services
+        .map(|service| Question {
+            file_containing_symbol: Some(service.name),
+            ..Question::default()
+        })
+        .collect();
+    let mut files: BTreeMap<String, Bytes> = BTreeMap::new();
+    let mut asked: BTreeSet<String> = BTreeSet::new();
+    for _ in 0..ROUNDS_MAX {
+        if questions.is_empty() {
+            break;
+        }
+        if questions.len() + files.len() > FILES_MAX {
+            return Err(format!("it has more than {FILES_MAX} files"));
+        }
+        let answers = ask(target, version, &questions).await?;
+        let told = answers.into_iter().flatten();
+        let mut missing = BTreeSet::new();
+        for octets in told.filter_map(|a| a.files).flat_map(|files| files.file) {
+            let file = File::decode(&*octets).map_err(|e| format!("a bad descriptor: {e}"))?;
+            missing.extend(file.dependency);
+            files.insert(file.name, octets);
+        }
+        missing.retain(|name| !files.contains_key(name) && asked.insert(name.clone()));
+        questions = missing
+            .into_iter()
+            .map(|name| Question {
+                file_by_filename: Some(name),
+                ..Question::default()
+            })
+            .collect();
+    }
+    let set = Files {
+        file: files.into_values().collect(),
+    };
+    Ok(set.encode_to_vec())
+}
+
+/// Asks all questions in one call. `None` if the service does not know the method.
+async fn ask(
+    target: &str,
+    version: &str,
+    questions: &[Question],
+) -> Result<Option<Vec<Answer>>, String> {
+    let mut body = BytesMut::new();
+    for question in questions {
+        let prefix = prefix(0, question.encoded_len()).ok_or("a name is too long")?;
+        body.put_slice(&prefix);
+        question.encode(&mut body).map_err(|e| e.to_string())?;
+    }
+    let url =
+        format!("http://{target}/grpc.reflection.{version}.ServerReflection/ServerReflectionInfo");
+    let request = Request::builder()
+        .method(Method::POST)
+        .version(Version::HTTP_2)
+        .uri(url)
+        .header("content-type", HeaderValue::from_static("application/grpc"))
+        .header("te", HeaderValue::from_static("trailers"))
+        .header("user-agent", "portway-reflection")
+        .body(body.freeze())
+        .map_err(|error| error.to_string())?;
+    let io = tokio::net::TcpStream::connect(target).await;
+    let io = io.map_err(|error| format!("{target}: {error}"))?;
+    let reply = ask_for(io, request, ANSWER_BYTES_MAX).await?;
+    if reply.status != StatusCode::OK {
+        return Err(format!("it answered with status {}", reply.status.as_u16()));
+    }
+    let ended = reply.trailers.as_ref().and_then(grpc::status);
+    match ended.or_else(|| grpc::status(&reply.headers)) {
+        Some(status) if status.code() == 0 => {}
+        Some(status) if status.code() == 12 => return Ok(None),
+        Some(status) => return Err(format!("it answered with gRPC status {status}")),
+        None => return Err("it answered without a gRPC status".to_owned()),
+    }
+    let mut messages = Messages::new(ANSWER_BYTES_MAX);
+    messages.push(&reply.body);
+    let mut answers = Vec::new();
+    while let Some(message) = messages.take().map_err(|error| error.to_string())? {
+        answers.push(Answer::decode(message.data).map_err(|error| error.to_string())?);
+    }
+    Ok(Some(answers))
+}
