@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 from harness import guided, machine, peers, report, scenarios
+from harness.calls import calls
 from harness.micro import micro
 from harness.reload import reload
 from harness.syscalls import syscalls
@@ -18,7 +19,7 @@ from harness.process import StartError
 
 CONTESTANTS = ("nginx", "nginx-deb", "haproxy", "haproxy-deb", "envoy", "caddy",
                "relay", "portway", "portway-full")
-SCENARIOS = ("small", "big", "latency", "idle", "reload", "syscalls", "micro", "tcp", "tls")
+SCENARIOS = ("small", "big", "latency", "idle", "reload", "syscalls", "micro", "tcp", "tls", "calls")
 
 
 def options_of(arguments):
@@ -133,7 +134,7 @@ def run(options):
 
 def one_scenario(scenario, arena, options, results):
     simple = {"small": scenarios.small, "big": scenarios.big, "idle": scenarios.idle,
-              "reload": reload, "syscalls": syscalls, "micro": micro, "tcp": tcp, "tls": tls}
+              "reload": reload, "syscalls": syscalls, "micro": micro, "tcp": tcp, "tls": tls, "calls": calls}
     if scenario in simple:
         return simple[scenario](arena, options)
     if scenario == "latency":

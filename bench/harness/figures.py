@@ -98,6 +98,11 @@ def other_goals(results):
                              ratio(results, "tls", "portway", name, "per_cpu_second"), "×", at_least=True))
             rows.append(Goal(f"full TLS handshakes {against}", 1.0,
                              handshakes_ratio(results, name), "×", at_least=True))
+    for name, limit in (*((name, 0.8) for name in NGINX), ("envoy", 0.5)):
+        if rounds_of(results, "calls", name):
+            for what, key in (("HTTP/2 to HTTP/1, CPU per request", "to_h1_us"), ("gRPC unary, CPU per call", "to_h2_us")):
+                rows.append(Goal(f"{what}, against {title(results, name)}", limit,
+                                 ratio(results, "calls", "portway", name, key), "×"))
     for name in HAPROXY:
         limit = best_tcp(results, name)
         if limit:

@@ -39,6 +39,19 @@ def finish_wrk(command, seconds):
     return parse_wrk(printed)
 
 
+def h2load(binary, port, path, count, scheme="http", options=()):
+    """So many requests over HTTP/2, eight connections with sixteen streams each; their rate a second."""
+    done = subprocess.run(
+        ["taskset", "-c", str(LOAD_CORE), binary, "-c8", "-m16", f"-n{count}", *map(str, options),
+         f"{scheme}://127.0.0.1:{port}{path}"],
+        capture_output=True, text=True, timeout=300,
+    )
+    rate = re.search(r"([\d.]+) req/s", done.stdout)
+    if f"{count} succeeded" not in done.stdout or not rate:
+        raise LoadError(f"h2load said: {(done.stdout + done.stderr).strip()[-300:]}")
+    return float(rate.group(1))
+
+
 def parse_wrk(printed):
     total = re.search(r"(\d+) requests in ([\d.]+)(us|ms|s|m),", printed)
     rate = re.search(r"Requests/sec:\s+([\d.]+)", printed)

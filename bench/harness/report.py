@@ -41,7 +41,7 @@ def page(results):
 
 def tables(results):
     """Heading, headers and rows of every table that has rows."""
-    makers = (goal_table, small_table, big_table, tcp_table, tls_table, latency_table, idle_table, reload_table,
+    makers = (goal_table, small_table, big_table, tcp_table, tls_table, calls_table, latency_table, idle_table, reload_table,
               syscall_table, micro_table)
     return [made for made in (maker(results) for maker in makers) if made[2]]
 
@@ -110,6 +110,16 @@ def tls_table(results):
                      number(statistics.median(shaken) if shaken else None)])
     headers = ["", "requests per CPU second", "CPU µs/request", "full handshakes per CPU second"]
     return "TLS", headers, rows
+
+
+def calls_table(results):
+    measured = (results["scenarios"].get("calls") or {}).get("contestants", {})
+    rows = []
+    for name in measured:
+        plain = title(results, name).replace(", plain", "")
+        rows.append([plain, number(median(results, "calls", name, "to_h1_us")),
+                     number(median(results, "calls", name, "to_h2_us"))])
+    return "HTTP/2 and gRPC", ["", "HTTP/2 to HTTP/1, CPU µs/request", "gRPC unary, HTTP/2 on both sides, CPU µs/call"], rows
 
 
 def latency_table(results):

@@ -13,9 +13,9 @@ import time
 
 from harness import contestants, peers
 from harness.arena import Arena, fresh_folder
-from harness.load import LoadError, wrk
+from harness.load import LoadError, h2load, wrk
 from harness.paths import SHARED_MEMORY, free_port
-from harness.process import LOAD_CORE, PROXY_CORE, Process, StartError
+from harness.process import PROXY_CORE, Process, StartError
 
 SECONDS = 3
 ROUTES = 2000
@@ -32,7 +32,7 @@ wrk.body = string.rep("x", 1024)
 def run(binary, counts, say):
     """Leaves the counts of all work in the folder `counts`."""
     counts.mkdir(parents=True, exist_ok=True)
-    h2load = find_h2load(say)
+    h2load_binary = peers.find_h2load(say)
     arena = Arena(["portway", "portway-full"], {}, peers.find_wrk(say), say)
     try:
         say("training: small and large replies, plain")
@@ -45,7 +45,7 @@ def run(binary, counts, say):
             load(arena.wrk, full.port, "/nowhere", SECONDS / 3, refused=True)
         say("training: TLS, HTTP/2, gRPC's way, TCP")
         with started(arena, binary, counts, "protocols") as every:
-            protocols(arena, every, h2load)
+            protocols(arena, every, h2load_binary)
     except LoadError as error:
         raise StartError(f"the training run failed: {error}") from error
     finally:
@@ -61,7 +61,7 @@ def small_and_large(arena, gateway, path, large_path):
     load(arena.wrk, gateway.port, path, SECONDS, options=["-s", script])
 
 
-def protocols(arena, gateway, h2load):
+def protocols(arena, gateway, h2load_binary):
     ports = gateway.ports
     load(arena.wrk, ports["tls"], "/", SECONDS, scheme="https")
     load(arena.wrk, ports["tls"], "/", SECONDS / 3, scheme="https", options=["-H", "Connection: close"])
@@ -69,10 +69,10 @@ def protocols(arena, gateway, h2load):
     load(arena.wrk, ports["tcp"], "/", SECONDS)
     load(arena.wrk, ports["tcp"], "/big", SECONDS, connections=16)
     load(arena.wrk, ports["onward"], "/", SECONDS)
-    calls(h2load, "http", gateway.port, "/", CALLS)
-    calls(h2load, "http", ports["onward"], "/", CALLS)
-    calls(h2load, "https", ports["tls"], "/", CALLS)
-    calls(h2load, "http", gateway.port, "/big", CALLS // 100)
+    h2load(h2load_binary, gateway.port, "/", CALLS)
+    h2load(h2load_binary, ports["onward"], "/", CALLS)
+    h2load(h2load_binary, ports["tls"], "/", CALLS, scheme="https")
+    h2load(h2load_binary, gateway.port, "/big", CALLS // 100)
 
 
 def load(binary, port, path, seconds, connections=64, scheme="http", options=(), refused=False):
@@ -83,16 +83,6 @@ def load(binary, port, path, seconds, connections=64, scheme="http", options=(),
         raise LoadError(f"{scheme} {path}: {done['failed']} of {done['requests']} requests failed")
 
 
-def calls(h2load, scheme, port, path, count):
-    """HTTP/2: eight connections with sixteen streams each."""
-    done = subprocess.run(
-        ["taskset", "-c", str(LOAD_CORE), h2load, "-c8", "-m16", f"-n{count}", f"{scheme}://127.0.0.1:{port}{path}"],
-        capture_output=True, text=True, timeout=120,
-    )
-    if f"{count} succeeded" not in done.stdout:
-        raise LoadError(f"h2load said: {(done.stdout + done.stderr).strip()[-300:]}")
-
-
 def reload(gateway):
     """A few documents of many routes: parser, compiler and swap."""
     file = gateway.folder / "portway.yaml"
@@ -101,16 +91,6 @@ def reload(gateway):
             gateway.port, gateway.origin, gateway.admin, ROUTES, generation))
         gateway.process.signal(signal.SIGHUP)
         time.sleep(1)
-
-
-def find_h2load(say):
-    if shutil.which("h2load") is None:
-        say("installing nghttp2-client")
-        peers.apt_install("nghttp2-client")
-    found = shutil.which("h2load")
-    if found is None:
-        raise LookupError("h2load is not installed and apt could not install it")
-    return found
 
 
 def started(arena, binary, counts, name):

@@ -32,6 +32,10 @@ The same backend and load through connections that are passed as they are: a `tc
     "TLS": """\
 The same backend; TLS 1.3 with one ECDSA P-256 certificate for everyone (wrk negotiates AES-256-GCM and X25519).
 *Requests*: 128-byte replies over 64 connections that stay open. *Full handshakes*: a connection for each request.""",
+    "HTTP/2 and gRPC": """\
+`h2load -c8 -m16` without TLS. To HTTP/1: GET with the small replies of the same backend. gRPC: calls with a message of
+128 bytes each way, answered over HTTP/2 with the status in trailers. nginx opens a connection for every call that
+is under way (`grpc_pass`); Envoy and Portway share connections.""",
     "Latency at half load": """\
 A fixed rate over 16 connections, chosen for each proxy so that its core is half busy (from its CPU per
 request above). *Added* is the difference to the same load sent straight to the backend right after.
