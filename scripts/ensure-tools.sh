@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Installs what some tests drive and the machine lacks: nginx, for the differential test; Redis,
-# PostgreSQL and MariaDB, for the databases behind tcp listeners; Chromium, for its WebSocket.
+# PostgreSQL and MariaDB, for the databases behind tcp listeners; Chromium, for its WebSocket;
+# pebble, an ACME server.
 # Goes on without it where it may not install; those tests then say what they lack.
 set -u
 
@@ -11,6 +12,7 @@ command -v nginx >/dev/null || missing+=(nginx-light)
 command -v redis-server >/dev/null || missing+=(redis-server)
 command -v redis-cli >/dev/null || missing+=(redis-tools)
 command -v psql >/dev/null || missing+=(postgresql-client)
+command -v pebble >/dev/null && command -v pebble-challtestsrv >/dev/null || missing+=(pebble)
 compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null || missing+=(postgresql)
 command -v mariadbd >/dev/null || missing+=(mariadb-server)
 command -v mariadb >/dev/null || missing+=(mariadb-client)

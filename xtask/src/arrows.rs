@@ -14,6 +14,7 @@ const ORDER: &[&str] = &[
     "portway-telemetry",
     "portway-net",
     "portway-tls",
+    "portway-acme",
     "portway-http",
     "portway-route",
     "portway-filter",
@@ -52,6 +53,7 @@ const OWNED: &[(&str, &str)] = &[
     ("h2", "portway-http"),
     ("rustls", "portway-tls"),
     ("tokio-rustls", "portway-tls"),
+    ("instant-acme", "portway-acme"),
 ];
 
 /// Complaints about every dependency that goes the wrong way.

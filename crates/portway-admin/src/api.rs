@@ -21,7 +21,7 @@ use crate::answer::{Answered, answer, json_answer, problem, problem_with};
 use crate::explain::{self, Question};
 use crate::gate::{self, Door, Page};
 use crate::operations::{Operations, Readiness, ReloadOutcome};
-use crate::{routes, upstreams};
+use crate::{certificates, routes, upstreams};
 
 /// Every path with its method and what it is for.
 const PATHS: &[(&str, &str, &str)] = &[
@@ -37,6 +37,11 @@ const PATHS: &[(&str, &str, &str)] = &[
         "GET",
         "/config/status",
         "the last reload: when, result, diagnostics",
+    ),
+    (
+        "GET",
+        "/certificates",
+        "every certificate: until when, and how obtaining it goes",
     ),
     ("GET", "/routes", "routes with filters and where they go"),
     ("GET", "/upstreams", "targets with health, breaker, load"),
@@ -110,6 +115,10 @@ impl Api {
             "/config/status" => {
                 json_answer(StatusCode::OK, &self.operations.reload_status().to_json())
             }
+            "/certificates" => json_answer(
+                StatusCode::OK,
+                &certificates::certificates(&self.operations.certificates()),
+            ),
             "/upstreams" => json_answer(
                 StatusCode::OK,
                 &upstreams::upstreams(&self.operations.snapshot(), self.operations.now()),

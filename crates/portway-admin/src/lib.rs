@@ -8,6 +8,7 @@
 
 mod answer;
 mod api;
+mod certificates;
 mod explain;
 mod gate;
 mod operations;

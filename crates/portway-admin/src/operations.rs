@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use portway_core::{Diagnostic, Mono, Severity};
-use portway_proxy::Snapshot;
+use portway_proxy::{CertificateReport, Snapshot};
 use portway_telemetry::app_log::{LogLevel, LogLevelError};
 use portway_telemetry::metrics::Registry;
 use portway_telemetry::rfc3339;
@@ -25,6 +25,8 @@ pub trait Operations: Send + Sync + 'static {
     fn readiness(&self) -> Readiness;
     /// The config as it was written, without its secrets. May take as long as reading it does.
     fn config(&self) -> Value;
+    /// Every certificate that listeners present.
+    fn certificates(&self) -> Vec<CertificateReport>;
     /// What became of the last change of the config.
     fn reload_status(&self) -> ReloadStatus;
     /// Loads the config again, now. May take long.

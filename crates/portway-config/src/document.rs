@@ -4,6 +4,7 @@
 //! other one is refused by name; there is at least one listener; a route's inline targets have become
 //! an upstream. Never: checks what two values mean together (portway-plan does).
 
+mod acme;
 mod filter;
 mod listener;
 mod normalize;
@@ -12,6 +13,7 @@ mod server;
 mod tls;
 mod upstream;
 
+pub use acme::{Acme, AcmeChallenge, ExternalAccount};
 pub use filter::FilterEntry;
 pub use listener::{
     Cleaning, DotSegments, EncodedSlashes, HttpOptions, Listener, ListenerProtocol, ProxyProtocol,
@@ -36,7 +38,7 @@ use std::sync::Arc;
 
 use portway_core::diagnostic::Diagnostics;
 
-use crate::decode::{Decode, Each};
+use crate::decode::{Decode, Each, Given};
 use crate::env::Env;
 use crate::spanned::Spanned;
 use crate::substitute::{self, Hidden};
@@ -49,6 +51,8 @@ pub struct Document {
     pub process: Process,
     /// The operators' API.
     pub admin: Admin,
+    /// Where certificates come from that the gateway obtains by itself.
+    pub acme: Given<Acme>,
     /// Where connections are accepted; the one that `server` describes comes first.
     pub listeners: Vec<Listener>,
     /// Groups of targets; the ones that routes brought with them come last.
@@ -99,6 +103,8 @@ config! {
         pub server: Option<server::Server>,
         /// The operators' API: health, metrics, state.
         pub admin: Admin = defaults(),
+        /// Certificates that the gateway obtains by itself.
+        pub acme: Given<Acme>,
         /// Addresses that accept connections.
         pub listeners: Each<Listener> = Vec::new(),
         /// Named groups of targets.

@@ -9,6 +9,7 @@ pub mod diagnostic;
 pub mod error;
 pub mod flood;
 pub mod grpc;
+pub mod handshake;
 pub mod ids;
 pub mod limits;
 
@@ -17,4 +18,5 @@ pub use diagnostic::{Diagnostic, Diagnostics, Severity, Span};
 pub use error::{Code, ProxyError, Retry, Side};
 pub use flood::Flood;
 pub use grpc::{GrpcStatus, GrpcStatuses};
+pub use handshake::{Handshake, HandshakeFailure, Resumption, TlsCipher, TlsVersion};
 pub use ids::{ListenerId, RouteId, TargetId, UpstreamId};

@@ -3,6 +3,7 @@
 //! Must hold: pure; every problem is noted with its place and the rest is checked all the same; a plan
 //! comes out only if no problem is an error.
 
+mod acme;
 mod action;
 mod filters;
 mod health;
@@ -85,6 +86,7 @@ fn plan(document: &Document, compiler: &Compiler<'_>, problems: &mut Diagnostics
     };
     let listeners = listeners::listeners(compiler, &names, &globals, problems);
     let (routes, specs) = routes::routes(compiler, &names, &globals, problems);
+    let acme = acme::acme(document, problems);
     let admin = admin(&document.admin, problems);
     refuse_admin_as_target(document, &admin, problems);
     refuse_admin_as_listener(document, &admin, problems);
@@ -117,6 +119,7 @@ fn plan(document: &Document, compiler: &Compiler<'_>, problems: &mut Diagnostics
             },
             drain_timeout: document.process.drain_timeout.value(),
         },
+        acme,
         admin,
         listeners,
         upstreams,

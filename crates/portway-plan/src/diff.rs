@@ -66,6 +66,7 @@ fn settings(old: &Plan, new: &Plan) -> Vec<&'static str> {
     let same = [
         ("server", old.process == new.process),
         ("admin", a.bind == b.bind && a.token == b.token),
+        ("acme", old.acme == new.acme),
         ("global_filters", filters),
     ];
     let changed = same.iter().filter(|(_, same)| !same);

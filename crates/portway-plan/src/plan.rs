@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderMap, StatusCode};
+use portway_acme::AcmeSpec;
 use portway_config::Secret;
 use portway_core::UpstreamId;
 use portway_filter::{BreakerPolicy, Chain, LogSpec, MetricsPolicy, RetryPolicy};
@@ -23,6 +24,8 @@ use portway_upstream::spec::{HashOn, UpstreamSpec};
 pub struct Plan {
     /// What concerns the process as a whole.
     pub process: ProcessPlan,
+    /// How certificates are obtained.
+    pub acme: Option<AcmeSpec>,
     /// The operators' API.
     pub admin: AdminPlan,
     /// Listeners; the index is the `ListenerId`.

@@ -91,9 +91,10 @@ fn serve(
         });
         return;
     };
+    let counter = counter.clone();
     tokio::task::spawn_local(async move {
         worker.connections.update(|n| n + 1);
-        secure::serve(Rc::clone(&worker), door, acceptor, stream, peer).await;
+        secure::serve(Rc::clone(&worker), door, counter, acceptor, (stream, peer)).await;
         worker.connections.update(|n| n - 1);
         drop((open, counted));
     });
@@ -156,7 +157,10 @@ async fn introduced(
     }
     match kind(&worker, &door) {
         Serves::Http => match door.acceptor() {
-            Some(acceptor) => secure::serve(worker, door, acceptor, stream, ends.client).await,
+            Some(acceptor) => {
+                let client = (stream, ends.client);
+                secure::serve(worker, door, counter, acceptor, client).await;
+            }
             None => http1::serve(worker, door, Io::Tcp(stream), ends.client).await,
         },
         Serves::Tcp(_) | Serves::Tls(_) => tcp::serve(worker, door, counter, stream, ends).await,

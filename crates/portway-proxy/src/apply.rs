@@ -13,6 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
+use portway_acme::Keeper;
 use portway_core::{Clock, Diagnostic, Mono};
 use portway_filter::{Chain, LogSpec};
 use portway_net::listen::{bind_another, bind_workers};
@@ -64,6 +65,8 @@ impl std::error::Error for ApplyError {}
 pub(crate) struct Parts<'a> {
     pub(crate) clock: &'a Clock,
     pub(crate) sinks: &'a LogSinks,
+    /// Who obtains certificates.
+    pub(crate) keeper: &'a Keeper,
     pub(crate) runtime: &'a Handle,
     pub(crate) workers: usize,
     /// Where the operators' API listens.
@@ -83,7 +86,9 @@ pub(crate) fn build(
     old: Option<&Snapshot>,
     plan: Plan,
 ) -> Result<Built, ApplyError> {
-    let (material, _) = material::load(&plan, old, parts.clock).map_err(ApplyError::Files)?;
+    let slots = parts.keeper.slots();
+    let loaded = material::load(&plan, old, parts.clock, slots);
+    let (material, _) = loaded.map_err(ApplyError::Files)?;
     let log = plan
         .log
         .as_ref()
@@ -95,7 +100,8 @@ pub(crate) fn build(
         .map(|route| route_log(parts.sinks, route, plan.log.as_ref(), log.as_ref()))
         .collect::<Result<Vec<_>, _>>()?;
     let (listeners, sockets) = listeners(parts, changing, old, &plan.listeners)?;
-    // From here on nothing fails.
+    // From here on nothing fails. Certificates first: the first client is to get the one that was kept.
+    parts.keeper.want(material.wanted);
     for (door, acceptor) in listeners.iter().zip(material.acceptors) {
         door.acceptor.store(acceptor);
     }

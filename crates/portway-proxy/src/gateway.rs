@@ -10,6 +10,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use portway_acme::Keeper;
 use portway_core::Clock;
 use portway_net::{Drain, Inherited, worker_cpus};
 use portway_plan::Plan;
@@ -19,6 +20,7 @@ use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::mpsc;
 
 use crate::apply::{self, ApplyError};
+use crate::certificates::{self, CertificateReport};
 use crate::local::Shown;
 use crate::snapshot::{Door, Snapshot};
 use crate::worker::{self, Command};
@@ -31,6 +33,8 @@ pub struct Shared {
     pub registry: Registry,
     /// Access log outputs.
     pub sinks: LogSinks,
+    /// Obtains certificates.
+    pub keeper: Keeper,
     /// What listeners that expose the metrics showed last.
     pub shown: Shown,
     /// The end of the process.
@@ -113,9 +117,11 @@ impl Gateway {
         };
         let clock = options.clock.unwrap_or_else(Clock::system);
         let sinks = LogSinks::new();
+        let keeper = Keeper::new(clock.clone());
         let parts = apply::Parts {
             clock: &clock,
             sinks: &sinks,
+            keeper: &keeper,
             runtime: background.handle(),
             workers,
             operators: options.operators,
@@ -125,6 +131,7 @@ impl Gateway {
             clock,
             registry: options.registry,
             sinks,
+            keeper,
             shown: Shown::default(),
             drain: Drain::new(),
             generation: AtomicU64::new(first.snapshot.generation),
@@ -140,6 +147,8 @@ impl Gateway {
             threads.push(start_worker(index, Arc::clone(&shared), receiver)?);
         }
         apply::open(&mut changing, first.sockets);
+        certificates::collect(&shared);
+        background.spawn(keep_certificates(Arc::clone(&shared)));
         Ok(Gateway {
             shared,
             changing: Mutex::new(changing),
@@ -169,6 +178,7 @@ impl Gateway {
         let parts = apply::Parts {
             clock: &shared.clock,
             sinks: &shared.sinks,
+            keeper: &shared.keeper,
             runtime: &self.handle,
             workers,
             operators: self.operators,
@@ -209,6 +219,12 @@ impl Gateway {
     #[must_use]
     pub fn snapshot(&self) -> Arc<Snapshot> {
         self.shared.current.load_full()
+    }
+
+    /// Every certificate that listeners present.
+    #[must_use]
+    pub fn certificates(&self) -> Vec<CertificateReport> {
+        certificates::report(&self.snapshot(), &self.shared.keeper)
     }
 
     /// The runtime of everything that is not the request path.
@@ -286,6 +302,14 @@ impl Gateway {
 
     pub(crate) fn changing(&self) -> MutexGuard<'_, Changing> {
         lock(&self.changing)
+    }
+}
+
+/// Until the gateway drains: then a successor may want to order.
+async fn keep_certificates(shared: Arc<Shared>) {
+    tokio::select! {
+        () = shared.keeper.clone().run() => {}
+        () = shared.drain.ending() => {}
     }
 }
 

@@ -44,6 +44,9 @@ pub async fn handle<'s>(
     timer: &'s Timer,
     exchange: &mut Exchange,
 ) -> Handled<'s> {
+    if let Some(reply) = check_of_name(worker, snapshot, exchange) {
+        return reply.into();
+    }
     if let Some(reply) = misdirected(exchange) {
         return reply.into();
     }
@@ -100,6 +103,15 @@ async fn give_up(filters: &Chain, exchange: &mut Exchange, handled: &mut Handled
     let detail = "the target did not complete its reply in time";
     handled.reply = exchange.problem(ProxyError::new(Code::UpstreamTimeout, detail));
     filters.on_response(exchange, &mut handled.reply).await;
+}
+
+/// An issuer of certificates checks that a name leads here (http-01, RFC 8555, section 8.3). Before all
+/// filters: it comes from anywhere, without credentials. Other requests for such paths are the routes'.
+#[inline]
+fn check_of_name(worker: &Worker, snapshot: &WorkerSnapshot, exchange: &Exchange) -> Option<Reply> {
+    snapshot.shared.plan.acme.as_ref()?;
+    let token = exchange.request.path.strip_prefix(local::CHECKS)?;
+    local::check_of_name(&worker.shared.keeper, token, exchange)
 }
 
 /// A request on a connection whose handshake was for another host: what was asked of the client

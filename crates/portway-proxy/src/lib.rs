@@ -8,6 +8,7 @@
 pub mod accept;
 pub mod apply;
 pub(crate) mod arrival;
+mod certificates;
 pub mod finish;
 pub mod forward;
 pub mod gateway;
@@ -29,6 +30,7 @@ pub mod turns;
 pub mod worker;
 
 pub use apply::ApplyError;
+pub use certificates::CertificateReport;
 pub use gateway::{Gateway, GatewayOptions};
 pub use material::{DiskFiles, check_files, files};
 pub use snapshot::Snapshot;

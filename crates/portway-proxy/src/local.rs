@@ -5,11 +5,13 @@
 //! a host that the config names, never to one that the client chose; nothing outside a folder's root
 //! is served from it.
 
+mod check;
 mod exposed;
 mod files;
 mod fixed;
 mod redirect;
 
+pub use check::{CHECKS, check_of_name};
 pub use exposed::{Page, Shown, exposed_page, show};
 pub use files::serve_static;
 pub use fixed::respond;

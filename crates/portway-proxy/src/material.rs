@@ -10,21 +10,24 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use portway_acme::Wanted;
 use portway_core::{Clock, Diagnostic, Diagnostics};
 use portway_filter::Files;
 use portway_plan::Plan;
 use portway_telemetry::access_log::LogOutput;
-use portway_tls::{Acceptor, Connector};
+use portway_tls::{Acceptor, Connector, Slot, Slots};
 
 use crate::reflect;
 use crate::snapshot::Snapshot;
 
-/// The TLS of a plan, ready to be used.
+/// The TLS of a plan, ready to be used. Its places for certificates are held by the acceptors.
 pub(crate) struct Material {
     /// By `ListenerId`.
     pub(crate) acceptors: Vec<Option<Arc<Acceptor>>>,
     /// By `UpstreamId`.
     pub(crate) connectors: Vec<Option<Arc<Connector>>>,
+    /// Certificates to obtain.
+    pub(crate) wanted: Option<Wanted>,
 }
 
 /// Reads all files that the plan names. Warnings come back beside it.
@@ -35,6 +38,7 @@ pub(crate) fn load(
     plan: &Plan,
     old: Option<&Snapshot>,
     clock: &Clock,
+    slots: &Slots,
 ) -> Result<(Material, Vec<Diagnostic>), Vec<Diagnostic>> {
     let now = clock.wall().as_secs();
     let mut problems = Diagnostics::new();
@@ -47,10 +51,10 @@ pub(crate) fn load(
         });
         let before = door.and_then(|(_, door)| door.acceptor());
         let spec = listener.tls.as_ref()?;
-        let loaded = Acceptor::load(spec, before.as_deref(), now, &mut problems)?;
+        let loaded = Acceptor::load(spec, slots, before.as_deref(), now, &mut problems)?;
         Some(reuse(before, loaded, |a, b| a.is(b)))
     });
-    let acceptors = acceptors.collect();
+    let acceptors: Vec<_> = acceptors.collect();
     let connectors = plan.upstreams.iter().map(|upstream| {
         let live = old.and_then(|old| {
             let mut all = old.upstreams.iter();
@@ -61,8 +65,10 @@ pub(crate) fn load(
         let loaded = Connector::load(spec, before.as_deref(), now, &mut problems)?;
         Some(reuse(before, loaded, |a, b| a.is(b)))
     });
+    let connectors = connectors.collect();
     let material = Material {
-        connectors: connectors.collect(),
+        connectors,
+        wanted: wanted(plan, &acceptors, now, &mut problems),
         acceptors,
     };
     check_logs(plan, &mut problems);
@@ -73,6 +79,40 @@ pub(crate) fn load(
     } else {
         Ok((material, problems))
     }
+}
+
+/// What is to be obtained, for every place of the acceptors.
+fn wanted(
+    plan: &Plan,
+    acceptors: &[Option<Arc<Acceptor>>],
+    now: u64,
+    problems: &mut Diagnostics,
+) -> Option<Wanted> {
+    let spec = plan.acme.clone()?;
+    if let Some(why) = portway_acme::problem_of(&spec.folder) {
+        let what = format!("nothing can be kept in {}: {why}", spec.folder.display());
+        problems.error(
+            spec.folder.span(),
+            what,
+            "name a folder that is there or can be made",
+        );
+    }
+    let mut slots: Vec<Arc<Slot>> = Vec::new();
+    let acceptors = acceptors.iter().flatten();
+    for slot in acceptors
+        .flat_map(|a| a.certificates())
+        .filter_map(|c| c.slot)
+    {
+        if !slots.iter().any(|known| Arc::ptr_eq(known, &slot)) {
+            slots.push(slot);
+        }
+    }
+    let connector = Arc::new(Connector::load(&spec.connect, None, now, problems)?);
+    Some(Wanted {
+        spec,
+        connector,
+        slots,
+    })
 }
 
 /// Notes files for logs that cannot be made. Nothing is made here: it may be a check only.
@@ -115,7 +155,7 @@ fn reuse<T>(before: Option<Arc<T>>, loaded: T, is: impl Fn(&T, &T) -> bool) -> A
 /// without a gateway.
 #[must_use]
 pub fn check_files(plan: &Plan, clock: &Clock) -> Vec<Diagnostic> {
-    match load(plan, None, clock) {
+    match load(plan, None, clock, &Slots::default()) {
         Ok((_, warnings)) => warnings,
         Err(problems) => problems,
     }
@@ -127,7 +167,12 @@ pub fn files(plan: &Plan) -> Vec<PathBuf> {
     let listeners = plan.listeners.iter().filter_map(|l| l.tls.as_ref());
     let upstreams = plan.upstreams.iter().filter_map(|u| u.tls.as_ref());
     let own = listeners.flat_map(|tls| tls.files().cloned());
+    let issuer = plan
+        .acme
+        .iter()
+        .flat_map(|acme| acme.connect.files().cloned());
     own.chain(upstreams.flat_map(|tls| tls.files().cloned()))
+        .chain(issuer)
         .collect()
 }
 

@@ -14,10 +14,11 @@ use std::task::ready;
 use std::time::Duration;
 
 use bytes::Bytes;
-use portway_core::Mono;
+use portway_core::{HandshakeFailure, Mono};
 use portway_http::h1::Io;
 use portway_net::with_deadline;
-use portway_tls::{Acceptor, Alpn, HandshakeError, Reason, Stream};
+use portway_telemetry::metrics::ListenerHandle;
+use portway_tls::{Accepted, Acceptor, Alpn, HandshakeError};
 use tokio::net::TcpStream;
 
 use crate::http1;
@@ -37,9 +38,9 @@ connection: close\r\ncontent-length: 114\r\n\r\n\
 pub async fn serve(
     worker: Rc<Worker>,
     door: Arc<Door>,
+    counter: ListenerHandle,
     acceptor: Arc<Acceptor>,
-    tcp: TcpStream,
-    peer: SocketAddr,
+    (tcp, peer): (TcpStream, SocketAddr),
 ) {
     // Without it the flights of the handshake wait for acknowledgements.
     let _ = tcp.set_nodelay(true);
@@ -57,16 +58,25 @@ pub async fn serve(
     let shaken = with_deadline(&timer, deadline, shake(&worker, &acceptor, tcp)).await;
     drop(timer);
     let stream = match shaken {
-        Ok(Ok(stream)) => stream,
+        Ok(Ok(Accepted::Client(stream))) => stream,
+        Ok(Ok(Accepted::Check)) => return,
         Ok(Err((error, tcp))) => {
+            counter.not_shaken(error.reason);
             tell(&worker, &door, peer, &error);
-            if error.reason == Reason::NotTls {
+            if error.reason == HandshakeFailure::NotTls
+                && let Some(tcp) = tcp
+            {
                 refuse_plain(&tcp);
             }
             return;
         }
-        Err(_) => return tell(&worker, &door, peer, &HandshakeError::timed_out()),
+        Err(_) => {
+            counter.not_shaken(HandshakeFailure::TimedOut);
+            return tell(&worker, &door, peer, &HandshakeError::timed_out());
+        }
     };
+    counter.shaken(stream.session().kind());
+    drop(counter);
     match stream.session().alpn {
         Some(Alpn::H1) | None => {
             http1::serve(worker, door, Io::Tls(Box::new(stream)), peer).await;
@@ -84,12 +94,15 @@ async fn shake(
     worker: &Worker,
     acceptor: &Acceptor,
     tcp: TcpStream,
-) -> Result<Stream, (HandshakeError, TcpStream)> {
+) -> Result<Accepted, (HandshakeError, Option<TcpStream>)> {
     let mut first = [0];
     let peeked = tcp.peek(&mut first).await;
     if peeked.is_ok() && first[0].is_ascii_uppercase() {
-        let error = HandshakeError::new(Reason::NotTls, "plain HTTP was sent to a TLS port");
-        return Err((error, tcp));
+        let error = HandshakeError::new(
+            HandshakeFailure::NotTls,
+            "plain HTTP was sent to a TLS port",
+        );
+        return Err((error, Some(tcp)));
     }
     let mut shaking = pin!(acceptor.accept(tcp));
     poll_fn(|cx| {

@@ -3,28 +3,33 @@
 //! Must hold: session tickets are of one listener and one host: their keys are the acceptor's own, and
 //! the host in a ticket must be the host that is asked for (CVE-2025-23419). A change of who may come in
 //! (CA, revocation lists) makes new ticket keys, and a resumed session's client certificate is verified
-//! again, so that no ticket outlives what it stood for.
+//! again, so that no ticket outlives what it stood for. An issuer that checks a name (RFC 8737) is
+//! answered by a config of its own: no other handshake can come by that certificate, and that one is
+//! asked for no certificate and leads nowhere.
 //! Never: serves with half of its files.
 
 use std::fmt;
 use std::sync::Arc;
 
-use portway_core::Diagnostics;
+use portway_core::{Diagnostics, HandshakeFailure, Resumption};
 use rustls::ServerConfig;
 use rustls::pki_types::UnixTime;
 use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{NoServerSessionStorage, ProducesTickets, WebPkiClientVerifier};
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
-use tokio_rustls::TlsAcceptor;
+use tokio_rustls::Accept;
 use tokio_rustls::server::TlsStream;
+use tokio_rustls::{LazyConfigAcceptor, TlsAcceptor};
 
 use crate::crypto::{provider, versions};
-use crate::error::{HandshakeError, Reason};
+use crate::error::HandshakeError;
 use crate::file::{Loader, Print};
-use crate::identity::Identity;
-use crate::session::{Handshake, Hosts, Session};
-use crate::spec::{AcceptSpec, Alpn, ClientAuth, ClientAuthSpec};
-use crate::store::CertStore;
+use crate::identity::{CertificateInfo, Identity};
+use crate::session::{Hosts, Session};
+use crate::slot::{Slot, Slots};
+use crate::spec::{AcceptSpec, Alpn, ClientAuth, ClientAuthSpec, MinVersion};
+use crate::store::{CertStore, Presented};
 use crate::stream::Stream;
 
 /// Makes encrypted streams of accepted connections. Clones are the same acceptor.
@@ -33,11 +38,36 @@ pub struct Acceptor(Arc<Inner>);
 
 struct Inner {
     tls: TlsAcceptor,
+    /// For issuers that check a name, where certificates are issued.
+    checks: Option<Arc<ServerConfig>>,
     store: Arc<CertStore>,
     clients: Clients,
     spec: AcceptSpec,
     print: Print,
 }
+
+/// What became of a handshake.
+#[derive(Debug)]
+pub enum Accepted {
+    /// There is a client to serve.
+    Client(Stream),
+    /// An issuer of certificates got its answer; the connection is over.
+    Check,
+}
+
+/// A certificate of a listener.
+#[derive(Clone, Debug)]
+pub struct Listed {
+    /// Its file as the config names it, or the name it goes by.
+    pub label: Box<str>,
+    /// What there is to know of it; `None` while none has been issued.
+    pub info: Option<CertificateInfo>,
+    /// Its place, if it is obtained while the gateway runs.
+    pub slot: Option<Arc<Slot>>,
+}
+
+/// The protocol of a handshake that checks a name (RFC 8737, section 4).
+const ACME_TLS: &[u8] = b"acme-tls/1";
 
 /// Who may come in.
 #[derive(Clone)]
@@ -49,18 +79,20 @@ struct Clients {
 
 impl Acceptor {
     /// Reads the files of a spec. `before` is the listener's last acceptor: if nothing changed it goes
-    /// on, and if only certificates changed, tickets go on. `now` is in seconds since the Unix epoch.
+    /// on, and if only certificates changed, tickets go on. `slots` has the certificates that come from no
+    /// file. `now` is in seconds since the Unix epoch.
     /// `None` if there are problems, all of which are noted.
     #[must_use]
     pub fn load(
         spec: &AcceptSpec,
+        slots: &Slots,
         before: Option<&Acceptor>,
         now: u64,
         problems: &mut Diagnostics,
     ) -> Option<Acceptor> {
         let clients = Clients::load(spec, before, &mut Loader::new(problems, now));
         let mut loader = Loader::new(problems, now);
-        let store = CertStore::load(&spec.certificates, &mut loader);
+        let store = CertStore::load(&spec.certificates, slots, &mut loader);
         let print = loader.print();
         let (clients, store) = (clients?, store?);
         if let Some(before) = before
@@ -71,13 +103,19 @@ impl Acceptor {
             return Some(before.clone());
         }
         let store = Arc::new(store);
+        let mut failed = |error: &rustls::Error| {
+            problems.error(spec.at.span(), format!("TLS cannot be set up: {error}"), "");
+        };
         let config = config(spec, &clients, &store)
-            .inspect_err(|error| {
-                problems.error(spec.at.span(), format!("TLS cannot be set up: {error}"), "");
-            })
+            .inspect_err(&mut failed)
             .ok()?;
+        let checks = match spec.issued().next() {
+            None => None,
+            Some(_) => Some(checks(slots).inspect_err(&mut failed).ok()?),
+        };
         Some(Acceptor(Arc::new(Inner {
             tls: TlsAcceptor::from(Arc::new(config)),
+            checks: checks.map(Arc::new),
             store,
             clients,
             spec: spec.clone(),
@@ -102,13 +140,70 @@ impl Acceptor {
     ///
     /// # Errors
     /// If there is nothing in common, the client's certificate does not hold, or the client leaves.
-    pub async fn accept(&self, tcp: TcpStream) -> Result<Stream, (HandshakeError, TcpStream)> {
-        let accepted = self.0.tls.accept(tcp).into_fallible().await;
-        let stream = accepted.map_err(|(error, tcp)| (HandshakeError::of(&error), tcp))?;
+    pub async fn accept(
+        &self,
+        tcp: TcpStream,
+    ) -> Result<Accepted, (HandshakeError, Option<TcpStream>)> {
+        let accepted = match &self.0.checks {
+            None => self.0.tls.accept(tcp).into_fallible().await,
+            // Boxed: few listeners need it, and it has room for a whole ClientHello.
+            Some(checks) => match Box::pin(self.sort_out(tcp, checks)).await? {
+                None => return Ok(Accepted::Check),
+                Some(start) => start.into_fallible().await,
+            },
+        };
+        let stream = accepted.map_err(|(error, tcp)| (HandshakeError::of(&error), Some(tcp)))?;
         match self.session(&stream) {
-            Ok(session) => Ok(Stream::new(stream, session)),
-            Err(error) => Err((error, stream.into_inner().0)),
+            Ok(session) => Ok(Accepted::Client(Stream::new(stream, session))),
+            Err(error) => Err((error, Some(stream.into_inner().0))),
         }
+    }
+
+    /// Answers an issuer; `None` if it was one.
+    async fn sort_out(
+        &self,
+        tcp: TcpStream,
+        checks: &Arc<ServerConfig>,
+    ) -> Result<Option<Accept<TcpStream>>, (HandshakeError, Option<TcpStream>)> {
+        let mut hello = LazyConfigAcceptor::new(rustls::server::Acceptor::default(), tcp);
+        let start = match (&mut hello).await {
+            Ok(start) => start,
+            Err(error) => return Err((HandshakeError::of(&error), hello.take_io())),
+        };
+        let is_check = {
+            let mut offered = start.client_hello().alpn().into_iter().flatten();
+            offered.next() == Some(ACME_TLS) && offered.next().is_none()
+        };
+        if !is_check {
+            return Ok(Some(start.into_stream(Arc::clone(self.0.tls.config()))));
+        }
+        let mut stream = start
+            .into_stream(Arc::clone(checks))
+            .into_fallible()
+            .await
+            .map_err(|(error, tcp)| (HandshakeError::of(&error), Some(tcp)))?;
+        // It has seen what it came for.
+        let _ = stream.shutdown().await;
+        Ok(None)
+    }
+
+    /// Its certificates, in the order of the config.
+    #[must_use]
+    pub fn certificates(&self) -> Vec<Listed> {
+        let list = self.0.store.certificates().iter();
+        list.map(|presented| match presented {
+            Presented::Fixed(certified, label) => Listed {
+                label: label.clone(),
+                info: certified.cert.first().and_then(|c| CertificateInfo::of(c)),
+                slot: None,
+            },
+            Presented::Slot(slot) => Listed {
+                label: slot.label().into(),
+                info: slot.issued().map(|issued| issued.info),
+                slot: Some(Arc::clone(slot)),
+            },
+        })
+        .collect()
     }
 
     fn session(&self, stream: &TlsStream<TcpStream>) -> Result<Session, HandshakeError> {
@@ -121,7 +216,7 @@ impl Acceptor {
         let Some([leaf, issuers @ ..]) = connection.peer_certificates() else {
             return Ok(session);
         };
-        if session.handshake == Handshake::Resumed
+        if session.resumption == Resumption::Resumed
             && let Some(verifier) = &self.0.clients.verifier
         {
             verifier
@@ -130,7 +225,7 @@ impl Acceptor {
         }
         let identity = Identity::of(leaf).ok_or_else(|| {
             HandshakeError::new(
-                Reason::BadCertificate,
+                HandshakeFailure::BadCertificate,
                 "the client's certificate is malformed",
             )
         })?;
@@ -222,6 +317,18 @@ fn config(
     config.alpn_protocols = Alpn::wire(&spec.alpn);
     config.ticketer = Arc::clone(&clients.tickets);
     // Tickets hold the state; a cache here would be one that all workers lock.
+    config.session_storage = Arc::new(NoServerSessionStorage {});
+    Ok(config)
+}
+
+/// What answers issuers that check names: with the certificate that holds the answer, or not at all.
+fn checks(slots: &Slots) -> Result<ServerConfig, rustls::Error> {
+    let mut config = ServerConfig::builder_with_provider(provider())
+        .with_protocol_versions(versions(MinVersion::Tls12))?
+        .with_no_client_auth()
+        .with_cert_resolver(Arc::new(slots.clone()));
+    config.alpn_protocols = vec![ACME_TLS.to_vec()];
+    config.send_tls13_tickets = 0;
     config.session_storage = Arc::new(NoServerSessionStorage {});
     Ok(config)
 }

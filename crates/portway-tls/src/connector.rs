@@ -8,7 +8,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use portway_core::Diagnostics;
+use portway_core::{Diagnostics, HandshakeFailure};
 use rustls::client::WantsClientCert;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
@@ -19,7 +19,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
 use crate::crypto::{provider, versions};
-use crate::error::{HandshakeError, Reason};
+use crate::error::HandshakeError;
 use crate::file::{Loader, Print};
 use crate::session::{Hosts, Session};
 use crate::spec::{Alpn, ConnectSpec, MinVersion, Verify};
@@ -119,7 +119,10 @@ impl Connector {
             (None, TargetName::Ip(ip)) => ServerName::from(ip),
             (None, TargetName::Dns(name)) => {
                 ServerName::try_from(name.to_owned()).map_err(|_| {
-                    HandshakeError::new(Reason::BadName, "no certificate can have its name")
+                    HandshakeError::new(
+                        HandshakeFailure::BadName,
+                        "no certificate can have its name",
+                    )
                 })?
             }
         };

@@ -6,64 +6,21 @@
 use std::fmt;
 use std::io;
 
+use portway_core::HandshakeFailure;
 use rustls::{AlertDescription, CertificateError, Error as TlsError, PeerIncompatible};
-
-/// The kind of a failure: a metric label and a log field.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Reason {
-    /// What came is no TLS: plain HTTP perhaps.
-    NotTls,
-    /// No version, cipher, group or protocol that both sides have.
-    NothingInCommon,
-    /// There is no certificate to present.
-    NoCertificate,
-    /// The client presented no certificate, and must.
-    ClientCertificateMissing,
-    /// The peer's certificate does not hold.
-    BadCertificate,
-    /// The peer ended the handshake with an alert.
-    PeerRefused,
-    /// The peer closed the connection.
-    Closed,
-    /// The peer took too long.
-    TimedOut,
-    /// The peer does not keep to the protocol.
-    Protocol,
-    /// The peer's name cannot be one.
-    BadName,
-}
-
-impl Reason {
-    /// Its name in logs and metrics.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Reason::NotTls => "not_tls",
-            Reason::NothingInCommon => "nothing_in_common",
-            Reason::NoCertificate => "no_certificate",
-            Reason::ClientCertificateMissing => "client_certificate_missing",
-            Reason::BadCertificate => "bad_certificate",
-            Reason::PeerRefused => "peer_refused",
-            Reason::Closed => "closed",
-            Reason::TimedOut => "timed_out",
-            Reason::Protocol => "protocol",
-            Reason::BadName => "bad_name",
-        }
-    }
-}
 
 /// Why there is no TLS with a peer.
 #[derive(Debug)]
 pub struct HandshakeError {
     /// What kind of failure.
-    pub reason: Reason,
+    pub reason: HandshakeFailure,
     detail: Box<str>,
 }
 
 impl HandshakeError {
     /// A failure with what exactly happened.
     #[must_use]
-    pub fn new(reason: Reason, detail: impl Into<Box<str>>) -> HandshakeError {
+    pub fn new(reason: HandshakeFailure, detail: impl Into<Box<str>>) -> HandshakeError {
         HandshakeError {
             reason,
             detail: detail.into(),
@@ -73,7 +30,10 @@ impl HandshakeError {
     /// The peer did not finish in time.
     #[must_use]
     pub fn timed_out() -> HandshakeError {
-        HandshakeError::new(Reason::TimedOut, "the handshake was not complete in time")
+        HandshakeError::new(
+            HandshakeFailure::TimedOut,
+            "the handshake was not complete in time",
+        )
     }
 
     /// From what the stream reported.
@@ -81,32 +41,36 @@ impl HandshakeError {
         let source = error.get_ref().and_then(|e| e.downcast_ref::<TlsError>());
         match source {
             Some(error) => HandshakeError::of_tls(error),
-            None => HandshakeError::new(Reason::Closed, closed(error)),
+            None => HandshakeError::new(HandshakeFailure::Closed, closed(error)),
         }
     }
 
     pub(crate) fn of_tls(error: &TlsError) -> HandshakeError {
         let (reason, detail) = match error {
             TlsError::InvalidMessage(_) => (
-                Reason::NotTls,
+                HandshakeFailure::NotTls,
                 "what came is no TLS; was plain HTTP sent to a TLS port?".to_owned(),
             ),
-            TlsError::PeerIncompatible(what) => (Reason::NothingInCommon, incompatible(what)),
+            TlsError::PeerIncompatible(what) => {
+                (HandshakeFailure::NothingInCommon, incompatible(what))
+            }
             TlsError::NoApplicationProtocol => (
-                Reason::NothingInCommon,
+                HandshakeFailure::NothingInCommon,
                 "no protocol (ALPN) that both sides speak".to_owned(),
             ),
             TlsError::NoCertificatesPresented => (
-                Reason::ClientCertificateMissing,
+                HandshakeFailure::ClientCertificateMissing,
                 "the peer presented no certificate".to_owned(),
             ),
-            TlsError::InvalidCertificate(what) => (Reason::BadCertificate, certificate(what)),
-            TlsError::AlertReceived(alert) => (Reason::PeerRefused, refused(*alert)),
+            TlsError::InvalidCertificate(what) => {
+                (HandshakeFailure::BadCertificate, certificate(what))
+            }
+            TlsError::AlertReceived(alert) => (HandshakeFailure::PeerRefused, refused(*alert)),
             TlsError::General(what) if what.contains("no server certificate chain") => (
-                Reason::NoCertificate,
+                HandshakeFailure::NoCertificate,
                 "no certificate fits the client's signature algorithms".to_owned(),
             ),
-            other => (Reason::Protocol, other.to_string()),
+            other => (HandshakeFailure::Protocol, other.to_string()),
         };
         HandshakeError::new(reason, detail)
     }

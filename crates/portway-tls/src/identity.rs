@@ -7,7 +7,7 @@ use std::fmt;
 use std::net::IpAddr;
 
 use aws_lc_rs::digest;
-use x509_parser::extensions::GeneralName;
+use x509_parser::extensions::{GeneralName, ParsedExtension};
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 /// A verified client's names.
@@ -110,6 +110,53 @@ pub(crate) fn server_names(der: &[u8]) -> Vec<String> {
     identity.dns
 }
 
+/// What operators want to know of a certificate. Times are seconds since the Unix epoch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CertificateInfo {
+    /// The names it is for.
+    pub names: Vec<String>,
+    /// Who issued it.
+    pub issuer: String,
+    /// The serial number, hexadecimal.
+    pub serial: String,
+    /// SHA-256 of it, hexadecimal.
+    pub fingerprint: String,
+    /// From when on it is valid.
+    pub not_before: i64,
+    /// Until when it is valid.
+    pub not_after: i64,
+}
+
+impl CertificateInfo {
+    /// Of a certificate; `None` if it cannot be parsed.
+    #[must_use]
+    pub fn of(der: &[u8]) -> Option<CertificateInfo> {
+        let (identity, validity) = (Identity::of(der)?, validity(der)?);
+        Some(CertificateInfo {
+            names: server_names(der),
+            issuer: identity.issuer,
+            serial: identity.serial,
+            fingerprint: identity.fingerprint,
+            not_before: validity.not_before,
+            not_after: validity.not_after,
+        })
+    }
+}
+
+/// What a certificate is known by to its issuer (RFC 9773, section 4.1): the key identifier of the
+/// issuer and the serial number, as they are encoded.
+pub(crate) fn renewal_id(der: &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {
+    let (_, certificate) = X509Certificate::from_der(der).ok()?;
+    let serial = certificate.raw_serial().to_vec();
+    let issuer = certificate.extensions().iter().find_map(|extension| {
+        match extension.parsed_extension() {
+            ParsedExtension::AuthorityKeyIdentifier(id) => id.key_identifier.as_ref(),
+            _ => None,
+        }
+    })?;
+    Some((issuer.0.to_vec(), serial))
+}
+
 /// When a certificate is valid, seconds since the Unix epoch.
 pub(crate) struct Validity {
     pub(crate) not_before: i64,
@@ -124,4 +171,40 @@ pub(crate) fn validity(der: &[u8]) -> Option<Validity> {
         not_before: validity.not_before.timestamp(),
         not_after: validity.not_after.timestamp(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rcgen::{CertificateParams, DnType, KeyPair, SanType};
+
+    /// CVE-2025-66491 and its like: what looks like a name of another kind is still of its own.
+    #[test]
+    fn a_name_of_one_kind_is_never_taken_for_one_of_another() {
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params
+            .distinguished_name
+            .push(DnType::CommonName, "spiffe://example/root");
+        params.subject_alt_names = vec![
+            SanType::DnsName("spiffe.example".try_into().unwrap()),
+            SanType::Rfc822Name("admin.example".try_into().unwrap()),
+            SanType::URI("https://uri.example/".try_into().unwrap()),
+            SanType::IpAddress("192.0.2.7".parse().unwrap()),
+        ];
+        let cert = params.self_signed(&KeyPair::generate().unwrap()).unwrap();
+        let identity = Identity::of(cert.der()).unwrap();
+        assert_eq!(identity.dns, ["spiffe.example"]);
+        assert_eq!(identity.emails, ["admin.example"]);
+        assert_eq!(identity.uris, ["https://uri.example/"]);
+        assert_eq!(identity.ips, ["192.0.2.7".parse::<IpAddr>().unwrap()]);
+        assert_eq!(server_names(cert.der()), ["spiffe.example"]);
+        assert!(renewal_id(cert.der()).is_none(), "it names no issuer's key");
+    }
+
+    #[test]
+    fn what_is_no_certificate_has_no_names() {
+        assert_eq!(Identity::of(b"no certificate"), None);
+        assert!(CertificateInfo::of(&[0x30, 0x03, 0x02, 0x01, 0x00]).is_none());
+        assert!(server_names(&[]).is_empty());
+    }
 }

@@ -16,14 +16,19 @@ pub mod file;
 pub mod identity;
 pub mod peek;
 pub mod session;
+pub mod slot;
 pub mod spec;
 pub mod store;
 pub mod stream;
 
-pub use acceptor::Acceptor;
+pub use acceptor::{Accepted, Acceptor, Listed};
 pub use connector::{Connector, TargetName};
-pub use error::{HandshakeError, Reason};
-pub use identity::Identity;
-pub use session::{Session, Version};
-pub use spec::{AcceptSpec, Alpn, CertificateSpec, ClientAuth, ClientAuthSpec, ConnectSpec};
+pub use error::HandshakeError;
+pub use identity::{CertificateInfo, Identity};
+pub use session::Session;
+pub use slot::{Slot, Slots};
+pub use spec::{
+    AcceptSpec, Alpn, CertificateFiles, CertificateSpec, ClientAuth, ClientAuthSpec, ConnectSpec,
+    Names,
+};
 pub use stream::Stream;

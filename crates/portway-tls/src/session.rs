@@ -6,40 +6,12 @@
 use std::fmt;
 use std::sync::Arc;
 
+use portway_core::{Handshake, Resumption, TlsCipher, TlsVersion};
 use rustls::{CommonState, HandshakeKind, ProtocolVersion};
 
 use crate::identity::Identity;
 use crate::spec::Alpn;
 use crate::store::CertStore;
-
-/// The version of TLS.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Version {
-    /// RFC 5246
-    Tls12,
-    /// RFC 8446
-    Tls13,
-}
-
-impl Version {
-    /// As logs write it.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Version::Tls12 => "TLSv1.2",
-            Version::Tls13 => "TLSv1.3",
-        }
-    }
-}
-
-/// Whether the keys come from an earlier handshake.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Handshake {
-    /// With certificates.
-    Full,
-    /// From a ticket.
-    Resumed,
-}
 
 /// Which hosts a connection may ask for.
 #[derive(Clone, Debug)]
@@ -59,13 +31,13 @@ pub struct Session {
     /// The protocol that both agreed on.
     pub alpn: Option<Alpn>,
     /// The version.
-    pub version: Version,
+    pub version: TlsVersion,
     /// The cipher suite, by its IANA name.
     pub cipher: &'static str,
     /// The key exchange, by its IANA name.
     pub group: Box<str>,
     /// Whether the session was resumed.
-    pub handshake: Handshake,
+    pub resumption: Resumption,
     /// Who the client is, if it presented a certificate.
     pub client: Option<Arc<Identity>>,
     pub(crate) hosts: Hosts,
@@ -79,19 +51,34 @@ impl Session {
             server_name: server_name.map(|name| name.to_ascii_lowercase().into()),
             alpn: state.alpn_protocol().and_then(Alpn::from_bytes),
             version: match state.protocol_version() {
-                Some(ProtocolVersion::TLSv1_2) => Version::Tls12,
-                _ => Version::Tls13,
+                Some(ProtocolVersion::TLSv1_2) => TlsVersion::Tls12,
+                _ => TlsVersion::Tls13,
             },
             cipher: cipher.and_then(|c| c.suite().as_str()).unwrap_or_default(),
             group: group
                 .map(|g| format!("{:?}", g.name()).into())
                 .unwrap_or_default(),
-            handshake: match state.handshake_kind() {
-                Some(HandshakeKind::Resumed) => Handshake::Resumed,
-                _ => Handshake::Full,
+            resumption: match state.handshake_kind() {
+                Some(HandshakeKind::Resumed) => Resumption::Resumed,
+                _ => Resumption::Full,
             },
             client: None,
             hosts,
+        }
+    }
+
+    /// What of it is counted.
+    #[must_use]
+    pub fn kind(&self) -> Handshake {
+        let cipher = match self.cipher {
+            name if name.contains("CHACHA20") => TlsCipher::Chacha20,
+            name if name.contains("AES_256") => TlsCipher::Aes256,
+            _ => TlsCipher::Aes128,
+        };
+        Handshake {
+            version: self.version,
+            cipher,
+            resumption: self.resumption,
         }
     }
 
@@ -121,7 +108,7 @@ impl fmt::Debug for Session {
             .field("version", &self.version)
             .field("cipher", &self.cipher)
             .field("group", &self.group)
-            .field("handshake", &self.handshake)
+            .field("resumption", &self.resumption)
             .field("client", &self.client)
             .finish_non_exhaustive()
     }

@@ -4,6 +4,7 @@
 //! Must hold: no file has been read yet; what is in them is the loader's business.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use portway_config::Spanned;
 
@@ -51,7 +52,19 @@ impl Alpn {
 
 /// A certificate of a listener.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CertificateSpec {
+pub enum CertificateSpec {
+    /// From files.
+    Files(CertificateFiles),
+    /// Obtained while the gateway runs, for these names (lower case, at least one).
+    Issued(Spanned<Names>),
+}
+
+/// The names of one certificate, the first of which it goes by.
+pub type Names = Arc<[Box<str>]>;
+
+/// The files of a certificate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CertificateFiles {
     /// The chain, PEM, the server's own certificate first.
     pub cert: Spanned<PathBuf>,
     /// Its private key, PEM.
@@ -131,9 +144,20 @@ pub struct ConnectSpec {
 }
 
 impl AcceptSpec {
+    /// The names of every certificate that is to be obtained.
+    pub fn issued(&self) -> impl Iterator<Item = &Names> {
+        self.certificates.iter().filter_map(|c| match c {
+            CertificateSpec::Files(_) => None,
+            CertificateSpec::Issued(names) => Some(&**names),
+        })
+    }
+
     /// Every file it names.
     pub fn files(&self) -> impl Iterator<Item = &PathBuf> {
-        let certificates = self.certificates.iter();
+        let certificates = self.certificates.iter().filter_map(|c| match c {
+            CertificateSpec::Files(files) => Some(files),
+            CertificateSpec::Issued(_) => None,
+        });
         let own = certificates.flat_map(|c| [Some(&*c.cert), Some(&*c.key), c.ocsp.as_deref()]);
         let clients = self.client_auth.iter();
         let clients =

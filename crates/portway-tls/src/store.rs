@@ -14,16 +14,45 @@ use rustls::sign::CertifiedKey;
 
 use crate::file::Loader;
 use crate::identity::server_names;
+use crate::slot::{Slot, Slots};
 use crate::spec::CertificateSpec;
 
 /// See the module.
 pub struct CertStore {
-    certificates: Vec<Arc<CertifiedKey>>,
+    certificates: Vec<Presented>,
     /// By DNS name, and by `*.` name without the `*.`.
     exact: HashMap<Box<str>, Vec<usize>>,
     wildcard: HashMap<Box<str>, Vec<usize>>,
     /// The first, and those that are for the same names.
     default: Vec<usize>,
+}
+
+/// Where a certificate comes from.
+pub(crate) enum Presented {
+    /// From files, named as in the config.
+    Fixed(Arc<CertifiedKey>, Box<str>),
+    /// From a place that is filled while the gateway runs.
+    Slot(Arc<Slot>),
+}
+
+impl Presented {
+    fn certified(&self) -> Arc<CertifiedKey> {
+        match self {
+            Presented::Fixed(certified, _) => Arc::clone(certified),
+            Presented::Slot(slot) => slot.presented(),
+        }
+    }
+
+    /// The names it is for; those of a place are known before its certificate is.
+    fn names(&self) -> Vec<String> {
+        match self {
+            Presented::Fixed(certified, _) => {
+                let leaf = certified.cert.first();
+                leaf.map(|leaf| server_names(leaf)).unwrap_or_default()
+            }
+            Presented::Slot(slot) => slot.names().iter().map(|n| n.to_string()).collect(),
+        }
+    }
 }
 
 impl fmt::Debug for CertStore {
@@ -37,24 +66,43 @@ impl fmt::Debug for CertStore {
 
 impl CertStore {
     /// Reads every certificate; `None` if one cannot be used.
-    pub(crate) fn load(specs: &[CertificateSpec], loader: &mut Loader<'_>) -> Option<CertStore> {
+    pub(crate) fn load(
+        specs: &[CertificateSpec],
+        slots: &Slots,
+        loader: &mut Loader<'_>,
+    ) -> Option<CertStore> {
         let mut certificates = Vec::new();
         let mut whole = true;
         for spec in specs {
+            let spec = match spec {
+                CertificateSpec::Files(files) => files,
+                CertificateSpec::Issued(names) => {
+                    match slots.slot(names) {
+                        Ok(slot) => certificates.push(Presented::Slot(slot)),
+                        Err(error) => {
+                            let text = format!("no certificate can stand in: {error}");
+                            loader.problem(names.span(), text, "");
+                            whole = false;
+                        }
+                    }
+                    continue;
+                }
+            };
             let staple = spec.ocsp.as_ref().map(|path| loader.ocsp(path));
             let certified = loader.certified(&spec.cert, &spec.key);
             match (certified, staple) {
                 (None, _) | (_, Some(None)) => whole = false,
                 (Some(mut certified), staple) => {
                     certified.ocsp = staple.flatten();
-                    certificates.push(certified);
+                    let label = spec.cert.display().to_string().into();
+                    certificates.push(Presented::Fixed(Arc::new(certified), label));
                 }
             }
         }
         whole.then(|| CertStore::new(certificates))
     }
 
-    pub(crate) fn new(certificates: Vec<CertifiedKey>) -> CertStore {
+    fn new(certificates: Vec<Presented>) -> CertStore {
         let mut store = CertStore {
             certificates: Vec::new(),
             exact: HashMap::new(),
@@ -62,12 +110,8 @@ impl CertStore {
             default: Vec::new(),
         };
         let mut names_of_first = None;
-        for (at, certified) in certificates.into_iter().enumerate() {
-            let mut names = certified
-                .cert
-                .first()
-                .map(|c| server_names(c))
-                .unwrap_or_default();
+        for (at, presented) in certificates.into_iter().enumerate() {
+            let mut names = presented.names();
             for name in &names {
                 let (map, name) = match name.strip_prefix("*.") {
                     Some(rest) => (&mut store.wildcard, rest),
@@ -79,7 +123,7 @@ impl CertStore {
             if *names_of_first.get_or_insert_with(|| names.clone()) == names {
                 store.default.push(at);
             }
-            store.certificates.push(Arc::new(certified));
+            store.certificates.push(presented);
         }
         store
     }
@@ -99,9 +143,12 @@ impl CertStore {
             .as_deref()
             .and_then(|name| self.find(name))
             .unwrap_or(&[]);
-        let fits = |at: &&usize| self.certificates[**at].key.choose_scheme(schemes).is_some();
-        let found = named.iter().chain(&self.default).find(fits)?;
-        Some(Arc::clone(&self.certificates[*found]))
+        let mut candidates = named.iter().chain(&self.default);
+        candidates.find_map(|at| {
+            let certified = self.certificates[*at].certified();
+            let fits = certified.key.choose_scheme(schemes).is_some();
+            fits.then_some(certified)
+        })
     }
 
     /// Whether a certificate that is presented for `name` is one for `other` too.
@@ -110,6 +157,11 @@ impl CertStore {
             (Some(a), Some(b)) => a.iter().any(|at| b.contains(at)),
             _ => false,
         }
+    }
+
+    /// Every certificate, in the order of the config.
+    pub(crate) fn certificates(&self) -> &[Presented] {
+        &self.certificates
     }
 
     /// How many certificates there are.
@@ -141,7 +193,7 @@ mod tests {
     const ECDSA: &[SignatureScheme] = &[SignatureScheme::ECDSA_NISTP256_SHA256];
     const EDDSA: &[SignatureScheme] = &[SignatureScheme::ED25519];
 
-    fn certified(names: &[&str], algorithm: &'static rcgen::SignatureAlgorithm) -> CertifiedKey {
+    fn certified(names: &[&str], algorithm: &'static rcgen::SignatureAlgorithm) -> Presented {
         let key = KeyPair::generate_for(algorithm).unwrap();
         let names: Vec<String> = names.iter().map(|n| (*n).to_owned()).collect();
         let cert = CertificateParams::new(names)
@@ -149,7 +201,8 @@ mod tests {
             .self_signed(&key)
             .unwrap();
         let der = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
-        CertifiedKey::from_der(vec![cert.der().clone()], der, &provider()).unwrap()
+        let certified = CertifiedKey::from_der(vec![cert.der().clone()], der, &provider());
+        Presented::Fixed(Arc::new(certified.unwrap()), "a.pem".into())
     }
 
     fn store() -> CertStore {
@@ -167,7 +220,7 @@ mod tests {
         store
             .certificates
             .iter()
-            .position(|c| Arc::ptr_eq(c, &found))
+            .position(|c| Arc::ptr_eq(&c.certified(), &found))
     }
 
     #[test]
@@ -184,6 +237,23 @@ mod tests {
         ] {
             assert_eq!(chosen(&store, name, ECDSA), Some(at), "{name:?}");
         }
+    }
+
+    #[test]
+    fn a_place_is_found_by_its_names_before_it_has_a_certificate_and_after() {
+        let names: crate::spec::Names = ["c.example", "d.example"].map(Box::from).into();
+        let slot = Slots::default().slot(&names).unwrap();
+        let ecdsa = &rcgen::PKCS_ECDSA_P256_SHA256;
+        let first = certified(&["default.example"], ecdsa);
+        let store = CertStore::new(vec![first, Presented::Slot(Arc::clone(&slot))]);
+        assert_eq!(chosen(&store, Some("d.example"), ECDSA), Some(1));
+        let both = vec!["c.example".to_owned(), "d.example".to_owned()];
+        let made = rcgen::generate_simple_self_signed(both).unwrap();
+        let pem = made.signing_key.serialize_pem() + &made.cert.pem();
+        slot.install(&pem).unwrap();
+        let found = store.choose(Some("d.example"), ECDSA).unwrap();
+        assert_eq!(found.cert[0], *made.cert.der());
+        assert!(store.covers_both("c.example", "d.example"));
     }
 
     #[test]

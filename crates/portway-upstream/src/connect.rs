@@ -5,10 +5,10 @@
 
 use std::sync::Arc;
 
-use portway_core::{Code, Mono, ProxyError, limits};
+use portway_core::{Code, HandshakeFailure, Mono, ProxyError, limits};
 use portway_http::h1::{Conn, Io, Role};
 use portway_net::timer::with_deadline;
-use portway_tls::{Alpn, Connector, HandshakeError, Reason, Stream};
+use portway_tls::{Alpn, Connector, HandshakeError, Stream};
 use tokio::net::TcpStream;
 
 use crate::attempt::Attempt;
@@ -150,8 +150,8 @@ async fn secure(
         Err(_) => HandshakeError::timed_out(),
     };
     let code = match error.reason {
-        Reason::TimedOut => Code::ConnectTimeout,
-        Reason::BadCertificate | Reason::BadName => Code::UpstreamCertificate,
+        HandshakeFailure::TimedOut => Code::ConnectTimeout,
+        HandshakeFailure::BadCertificate | HandshakeFailure::BadName => Code::UpstreamCertificate,
         _ => Code::UpstreamTls,
     };
     let name = &attempt.upstream.spec.name;

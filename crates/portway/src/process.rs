@@ -12,7 +12,7 @@ use portway_config::{FilterSchema, Schema, Source as Text};
 use portway_core::{Clock, Diagnostic, Mono};
 use portway_filter::FilterKind;
 use portway_plan::Plan;
-use portway_proxy::{Gateway, Snapshot};
+use portway_proxy::{CertificateReport, Gateway, Snapshot};
 use portway_telemetry::app_log::{AppLog, LogLevel, LogLevelError};
 use portway_telemetry::metrics::{Namespace, Registry, ReloadResult, Subject};
 use serde_json::Value;
@@ -255,6 +255,10 @@ impl Operations for Process {
         let schema = self.schema.get_or_init(|| schema(&self.kinds));
         let text = lock(&self.text).clone();
         text.map_or(Value::Null, |text| portway_config::redacted(&text, schema))
+    }
+
+    fn certificates(&self) -> Vec<CertificateReport> {
+        self.gateway.certificates()
     }
 
     fn reload_status(&self) -> ReloadStatus {

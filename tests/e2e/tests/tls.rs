@@ -1,10 +1,12 @@
 //! TLS on both sides, by clients and origins that share no code with the gateway's side of it.
 
+mod acme;
 pub mod authority;
 mod client;
 mod clients;
 mod downstream;
 mod origin;
+mod pebble;
 mod redirect;
 mod reload;
 mod tools;

@@ -62,6 +62,7 @@ pub(super) fn normalize(
     Document {
         process: process(server),
         admin: root.admin,
+        acme: root.acme,
         listeners,
         upstreams,
         routes: root.routes.items,

@@ -4,7 +4,7 @@ use portway_core::Span;
 use portway_core::diagnostic::Diagnostics;
 use serde_json::{Value, json};
 
-use crate::decode::{Decode, Each, OneOrMany, wrong};
+use crate::decode::{Decode, Each, Given, OneOrMany, wrong};
 use crate::node::{Node, Scalar};
 use crate::spanned::Spanned;
 use crate::{Schema, choice, config};
@@ -14,7 +14,7 @@ config! {
     pub struct ListenerTls {
         /// Its certificates. The client's server name picks one; the first is the default. The files are
         /// watched.
-        pub certificates: Spanned<Each<Certificate>>,
+        pub certificates: Spanned<Each<Spanned<Certificate>>>,
         /// The least version of TLS.
         pub min_version: TlsVersion = TlsVersion::Tls12,
         /// Asks clients for a certificate.
@@ -23,14 +23,17 @@ config! {
 }
 
 config! {
-    /// A certificate with its key.
+    /// A certificate with its key: `cert` and `key`, or `acme`.
     pub struct Certificate {
         /// The chain, in PEM, the server's own certificate first.
-        pub cert: Spanned<String>,
+        pub cert: Given<String>,
         /// Its private key, in PEM.
-        pub key: Spanned<String>,
+        pub key: Given<String>,
         /// An OCSP response to staple, in DER.
         pub ocsp: Option<Spanned<String>>,
+        /// Instead of files: the names of a certificate that the gateway obtains and renews by itself, as
+        /// the top-level `acme` says.
+        pub acme: OneOrMany<Spanned<String>> = Vec::new(),
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use portway_config::document::{self, Document, Listener, Process};
+use portway_config::document::{self, Document, Listener};
 use portway_core::{Diagnostics, ListenerId, limits};
 use portway_filter::Chain;
 use portway_http::h1::HeadLimits;
@@ -63,7 +63,7 @@ pub(super) fn listeners(
         bound.insert(bind, listener);
         let filters = of_listener(compiler, &listener.filters, &listener.name, problems);
         let serves = serves(listener, names, globals, problems);
-        let mut plan = listener_plan(listener, &names.document.process, serves, problems);
+        let mut plan = listener_plan(listener, names.document, serves, problems);
         plan.filters = filters;
         plans.push(plan);
     }
@@ -78,10 +78,11 @@ fn covers(a: SocketAddr, b: SocketAddr) -> bool {
 
 fn listener_plan(
     listener: &Listener,
-    process: &Process,
+    document: &Document,
     serves: Serves,
     problems: &mut Diagnostics,
 ) -> ListenerPlan {
+    let process = &document.process;
     let http = &listener.http;
     let head_bytes_max = http.max_header_bytes.len();
     if head_bytes_max < HEAD_BYTES_MIN {
@@ -118,7 +119,7 @@ fn listener_plan(
         name: Arc::from(listener.name.as_str()),
         bind: listener.bind.value(),
         versions: versions(http),
-        tls: super::tls::of_listener(listener, problems),
+        tls: super::tls::of_listener(listener, document, problems),
         redirect_https: super::tls::redirect_https(&listener.redirect_https),
         serves,
         proxy_header: proxy_header(listener, problems),

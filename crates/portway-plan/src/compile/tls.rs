@@ -4,19 +4,25 @@
 use std::path::PathBuf;
 
 use portway_config::document::{
-    self, ClientAuthMode, Listener, ListenerProtocol, ListenerTls, RedirectHttps, TargetProtocol,
-    TlsVersion, Upstream, UpstreamTls,
+    self, ClientAuthMode, Document, Listener, ListenerProtocol, ListenerTls, RedirectHttps,
+    TargetProtocol, TlsVersion, Upstream, UpstreamTls,
 };
 use portway_config::{Scheme, Spanned};
 use portway_core::Diagnostics;
 use portway_tls::spec::{ClientCertificateSpec, MinVersion, Verify};
-use portway_tls::{AcceptSpec, Alpn, CertificateSpec, ClientAuth, ClientAuthSpec, ConnectSpec};
+use portway_tls::{
+    AcceptSpec, Alpn, CertificateFiles, CertificateSpec, ClientAuth, ClientAuthSpec, ConnectSpec,
+};
 
 use super::listeners::versions;
 use crate::plan::Versions;
 
 /// The TLS of a listener; `None` for one without.
-pub(super) fn of_listener(listener: &Listener, problems: &mut Diagnostics) -> Option<AcceptSpec> {
+pub(super) fn of_listener(
+    listener: &Listener,
+    document: &Document,
+    problems: &mut Diagnostics,
+) -> Option<AcceptSpec> {
     let wants = listener.protocol.value() == ListenerProtocol::Https;
     let redirects = listener.redirect_https.value() != RedirectHttps::No;
     if wants && redirects {
@@ -27,7 +33,7 @@ pub(super) fn of_listener(listener: &Listener, problems: &mut Diagnostics) -> Op
         );
     }
     match listener.tls.value() {
-        Some(tls) if wants => Some(accept(tls, versions(&listener.http), problems)),
+        Some(tls) if wants => Some(accept(tls, versions(&listener.http), document, problems)),
         Some(tls) => {
             problems.error(
                 tls.span(),
@@ -51,7 +57,12 @@ pub(super) fn of_listener(listener: &Listener, problems: &mut Diagnostics) -> Op
     }
 }
 
-fn accept(tls: &Spanned<ListenerTls>, speaks: Versions, problems: &mut Diagnostics) -> AcceptSpec {
+fn accept(
+    tls: &Spanned<ListenerTls>,
+    speaks: Versions,
+    document: &Document,
+    problems: &mut Diagnostics,
+) -> AcceptSpec {
     let offered = [(Alpn::H2, speaks.h2), (Alpn::H1, speaks.h1)];
     if tls.certificates.is_empty() && tls.certificates.complete {
         problems.error(
@@ -60,14 +71,12 @@ fn accept(tls: &Spanned<ListenerTls>, speaks: Versions, problems: &mut Diagnosti
             "add at least one `{ cert: cert.pem, key: cert.key }`",
         );
     }
-    let certificates = tls.certificates.iter().map(|c| CertificateSpec {
-        cert: path(&c.cert, problems),
-        key: path(&c.key, problems),
-        ocsp: c.ocsp.as_ref().map(|ocsp| path(ocsp, problems)),
-    });
+    let certificates = tls.certificates.iter();
+    let certificates = certificates.filter_map(|c| certificate(c, document, problems));
+    let certificates = certificates.collect();
     AcceptSpec {
         at: Spanned::new((), tls.span()),
-        certificates: certificates.collect(),
+        certificates,
         min_version: match tls.min_version {
             TlsVersion::Tls12 => MinVersion::Tls12,
             TlsVersion::Tls13 => MinVersion::Tls13,
@@ -83,6 +92,45 @@ fn accept(tls: &Spanned<ListenerTls>, speaks: Versions, problems: &mut Diagnosti
     }
 }
 
+fn certificate(
+    given: &Spanned<document::Certificate>,
+    document: &Document,
+    problems: &mut Diagnostics,
+) -> Option<CertificateSpec> {
+    if !given.acme.is_empty() {
+        let names = super::acme::names(given, document, problems);
+        return Some(CertificateSpec::Issued(names));
+    }
+    let ocsp = given.ocsp.as_ref().map(|ocsp| path(ocsp, problems));
+    match (given.cert.value(), given.key.value()) {
+        (Some(cert), Some(key)) => {
+            return Some(CertificateSpec::Files(CertificateFiles {
+                cert: path(cert, problems),
+                key: path(key, problems),
+                ocsp,
+            }));
+        }
+        (None, None) if !given.cert.is_written() && !given.key.is_written() => problems.error(
+            given.span(),
+            "a certificate without `cert` and `key`",
+            "name its files, or the hosts that one is to be obtained for: `acme: [example.com]`",
+        ),
+        (Some(cert), None) if !given.key.is_written() => {
+            // The name may be wrong, too.
+            path(cert, problems);
+            let hint = "`key`: Its private key, in PEM";
+            problems.error(given.span(), "the key `key` is missing", hint);
+        }
+        (None, Some(_)) if !given.cert.is_written() => {
+            let hint = "`cert`: The chain, in PEM, the server's own certificate first";
+            problems.error(given.span(), "the key `cert` is missing", hint);
+        }
+        // What is broken was noted.
+        _ => {}
+    }
+    None
+}
+
 fn client_auth(auth: &document::ClientAuth, problems: &mut Diagnostics) -> ClientAuthSpec {
     ClientAuthSpec {
         ca: path(&auth.ca, problems),
@@ -94,7 +142,7 @@ fn client_auth(auth: &document::ClientAuth, problems: &mut Diagnostics) -> Clien
     }
 }
 
-fn path(text: &Spanned<String>, problems: &mut Diagnostics) -> Spanned<PathBuf> {
+pub(super) fn path(text: &Spanned<String>, problems: &mut Diagnostics) -> Spanned<PathBuf> {
     if text.trim().is_empty() {
         problems.error(text.span(), "the name of the file is empty", "name a file");
     }

@@ -117,7 +117,20 @@ impl Gather {
         for (name, listener) in shard.listeners.list() {
             let open = listener.active.read();
             self.add(Metric::ActiveConnections, owned(&[&*name]), open);
+            self.add_handshakes(&name, &listener);
             self.add_ended(&name, &listener);
+        }
+    }
+
+    fn add_handshakes(&mut self, name: &str, listener: &ListenerSeries) {
+        for (kind, count) in listener.handshakes() {
+            let (version, cipher) = (kind.version.as_str(), kind.cipher.as_str());
+            let labels = owned(&[name, version, cipher, kind.resumption.as_str()]);
+            self.add(Metric::TlsHandshakes, labels, count);
+        }
+        for (why, count) in listener.failed_handshakes() {
+            let labels = owned(&[name, why.as_str()]);
+            self.add(Metric::TlsHandshakeFailures, labels, count);
         }
     }
 

@@ -100,6 +100,14 @@ metrics! {
         "Mirrored requests not sent because too many were on their way or the body was too large.";
     Http2Floods = "http2_floods_total", Counter, ["kind"],
         "HTTP/2 connections ended because they sent too many frames that cost them nothing.";
+    TlsHandshakes = "tls_handshakes_total", Counter, ["listener", "version", "cipher", "handshake"],
+        "TLS handshakes with clients that went well, by version, cipher and whether they were resumed.";
+    TlsHandshakeFailures = "tls_handshake_failures_total", Counter, ["listener", "reason"],
+        "TLS handshakes with clients that failed, by reason.";
+    CertificateExpiry = "tls_certificate_expiry_timestamp_seconds", Gauge, ["listener", "certificate"],
+        "Until when a listener's certificate is valid, in seconds since the Unix epoch; 0 while none has been issued.";
+    AcmeOrders = "acme_orders_total", Counter, ["result"],
+        "Certificates ordered (ACME): issued, or failed.";
     ProcessCpu = "process_cpu_seconds_total", Counter, [],
         "User and system time of the process, in seconds.";
     ProcessMemory = "process_resident_memory_bytes", Gauge, [],

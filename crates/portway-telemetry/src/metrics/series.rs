@@ -5,7 +5,7 @@
 //! Never: removes anything; whoever drops the last handle frees the whole series.
 
 use super::tally::{DURATION_BUCKETS, DURATIONS, Histogram, Tally};
-use portway_core::{Code, GrpcStatus};
+use portway_core::{Code, GrpcStatus, Handshake, HandshakeFailure};
 use std::array;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU16, Ordering};
@@ -229,6 +229,17 @@ pub(crate) struct ListenerSeries {
     /// What only listeners that pass bytes count.
     passed: OnceLock<Box<PassedSeries>>,
     errors: OnceLock<Box<ErrorCounts>>,
+    /// What only listeners with TLS count.
+    shaken: OnceLock<Box<HandshakeCounts>>,
+}
+
+/// Handshakes of a listener.
+#[derive(Debug, Default)]
+struct HandshakeCounts {
+    /// By `Handshake::index`.
+    done: [Tally; Handshake::COUNT],
+    /// By `HandshakeFailure as usize`.
+    failed: [Tally; HandshakeFailure::ALL.len()],
 }
 
 /// What a listener that passes bytes counts.
@@ -253,9 +264,34 @@ impl ListenerSeries {
         self.errors.get_or_init(Box::default).count(code);
     }
 
+    pub(crate) fn shaken(&self, kind: Handshake) {
+        self.shaken.get_or_init(Box::default).done[kind.index()].add(1);
+    }
+
+    pub(crate) fn not_shaken(&self, why: HandshakeFailure) {
+        self.shaken.get_or_init(Box::default).failed[why as usize].add(1);
+    }
+
+    pub(crate) fn handshakes(&self) -> impl Iterator<Item = (Handshake, u64)> {
+        let counts = self.shaken.get().into_iter().flat_map(|c| &c.done);
+        counted(Handshake::all().zip(counts))
+    }
+
+    pub(crate) fn failed_handshakes(&self) -> impl Iterator<Item = (HandshakeFailure, u64)> {
+        let counts = self.shaken.get().into_iter().flat_map(|c| &c.failed);
+        counted(HandshakeFailure::ALL.into_iter().zip(counts))
+    }
+
     pub(crate) fn errors(&self) -> impl Iterator<Item = (Code, u64)> {
         self.errors.get().into_iter().flat_map(|e| e.counted())
     }
+}
+
+/// Those that happened.
+fn counted<'t, K>(counts: impl Iterator<Item = (K, &'t Tally)>) -> impl Iterator<Item = (K, u64)> {
+    counts
+        .map(|(kind, tally)| (kind, tally.read()))
+        .filter(|(_, count)| *count > 0)
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@
 
 use super::series::{ListenerSeries, MethodLabel, RouteSeries, UpstreamSeries};
 use super::tally::{DURATIONS, Histogram, SIZE_BUCKETS, SIZES, Tally};
-use portway_core::{Code, Flood, GrpcStatus};
+use portway_core::{Code, Flood, GrpcStatus, Handshake, HandshakeFailure};
 use std::cell::OnceCell;
 use std::collections::HashMap;
 use std::marker::PhantomData;
@@ -170,6 +170,16 @@ impl ListenerHandle {
     /// Counts a connection that was refused before anything was served on it.
     pub fn refused(&self, code: Code) {
         self.0.series.error(code);
+    }
+
+    /// Counts a TLS handshake that went well.
+    pub fn shaken(&self, kind: Handshake) {
+        self.0.series.shaken(kind);
+    }
+
+    /// Counts a TLS handshake that failed.
+    pub fn not_shaken(&self, why: HandshakeFailure) {
+        self.0.series.not_shaken(why);
     }
 
     /// Counts bytes that were passed on: from the client, and to it.

@@ -7,8 +7,8 @@ use portway_config::Spanned;
 use portway_core::{Diagnostics, Span};
 use portway_tls::spec::{ClientCertificateSpec, MinVersion, Verify};
 use portway_tls::{
-    AcceptSpec, Acceptor, Alpn, CertificateSpec, ClientAuth, ClientAuthSpec, ConnectSpec,
-    Connector, HandshakeError, Session, Stream, TargetName,
+    AcceptSpec, Accepted, Acceptor, Alpn, CertificateFiles, CertificateSpec, ClientAuth,
+    ClientAuthSpec, ConnectSpec, Connector, HandshakeError, Session, Slots, Stream, TargetName,
 };
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateRevocationListParams, ExtendedKeyUsagePurpose,
@@ -48,18 +48,18 @@ impl Authority {
     }
 
     /// Issues `NAME.pem` and `NAME.key` for these hosts.
-    pub fn issue(&self, name: &str, hosts: &[&str]) -> CertificateSpec {
+    pub fn issue(&self, name: &str, hosts: &[&str]) -> CertificateFiles {
         let hosts: Vec<String> = hosts.iter().map(|h| (*h).to_owned()).collect();
         let params = CertificateParams::new(hosts).unwrap();
         self.sign(name, params)
     }
 
-    fn sign(&self, name: &str, params: CertificateParams) -> CertificateSpec {
+    fn sign(&self, name: &str, params: CertificateParams) -> CertificateFiles {
         let key = KeyPair::generate().unwrap();
         let cert = params.signed_by(&key, &self.issuer).unwrap();
         self.write(&format!("{name}.pem"), cert.pem());
         self.write(&format!("{name}.key"), key.serialize_pem());
-        CertificateSpec {
+        CertificateFiles {
             cert: self.path(&format!("{name}.pem")),
             key: self.path(&format!("{name}.key")),
             ocsp: None,
@@ -125,10 +125,13 @@ impl Authority {
     }
 }
 
-pub fn accept(certificates: Vec<CertificateSpec>) -> AcceptSpec {
+pub fn accept(certificates: Vec<CertificateFiles>) -> AcceptSpec {
     AcceptSpec {
         at: Spanned::new((), &Span::file("test.yaml")),
-        certificates,
+        certificates: certificates
+            .into_iter()
+            .map(CertificateSpec::Files)
+            .collect(),
         min_version: MinVersion::Tls12,
         client_auth: None,
         alpn: vec![Alpn::H2, Alpn::H1],
@@ -145,7 +148,7 @@ pub fn problems(problems: Diagnostics) -> String {
 
 pub fn acceptor(spec: &AcceptSpec, before: Option<&Acceptor>) -> Acceptor {
     let mut found = Diagnostics::new();
-    let loaded = Acceptor::load(spec, before, NOW, &mut found);
+    let loaded = Acceptor::load(spec, &Slots::default(), before, NOW, &mut found);
     loaded.unwrap_or_else(|| panic!("{}", problems(found)))
 }
 
@@ -167,7 +170,10 @@ pub async fn meet(acceptor: &Acceptor, connector: &Connector, host: &str) -> Met
     let addr = listener.local_addr().unwrap();
     let server = async {
         let (tcp, _) = listener.accept().await.unwrap();
-        let mut stream = acceptor.accept(tcp).await.map_err(|(error, _)| error)?;
+        let accepted = acceptor.accept(tcp).await.map_err(|(error, _)| error)?;
+        let Accepted::Client(mut stream) = accepted else {
+            panic!("nobody checks a name here");
+        };
         let _ = stream.write_all(b"x").await;
         let mut octet = [0];
         let _ = stream.read_exact(&mut octet).await;

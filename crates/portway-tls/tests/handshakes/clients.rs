@@ -1,6 +1,6 @@
-use portway_tls::session::Handshake;
+use portway_core::{HandshakeFailure, Resumption, TlsVersion};
 use portway_tls::spec::MinVersion;
-use portway_tls::{Acceptor, Alpn, ClientAuth, ConnectSpec, Reason, Version};
+use portway_tls::{Acceptor, Alpn, ClientAuth, ConnectSpec};
 
 use crate::authority::{Authority, accept, acceptor, connector, meet};
 
@@ -10,7 +10,7 @@ async fn a_handshake_agrees_on_the_newest_version_and_a_post_quantum_group() {
     let acceptor = acceptor(&accept(vec![ca.issue("a", &["a.example"])]), None);
     let met = meet(&acceptor, &connector(&ca.connect()), "a.example").await;
     let (server, client) = (met.server.unwrap(), met.client.unwrap());
-    assert_eq!(server.version, Version::Tls13);
+    assert_eq!(server.version, TlsVersion::Tls13);
     assert_eq!(&*server.group, "X25519MLKEM768");
     assert_eq!(server.server_name.as_deref(), Some("a.example"));
     assert_eq!((server.alpn, client.alpn), (Some(Alpn::H1), Some(Alpn::H1)));
@@ -26,7 +26,11 @@ async fn a_required_certificate_is_required_and_gives_an_identity() {
     let acceptor = acceptor(&spec, None);
     let nobody = meet(&acceptor, &connector(&ca.connect()), "a.example").await;
     let error = nobody.server.unwrap_err();
-    assert_eq!(error.reason, Reason::ClientCertificateMissing, "{error}");
+    assert_eq!(
+        error.reason,
+        HandshakeFailure::ClientCertificateMissing,
+        "{error}"
+    );
     let with = ConnectSpec {
         client: Some(ca.client("alice", 7)),
         ..ca.connect()
@@ -53,7 +57,7 @@ async fn an_optional_certificate_may_be_missing_but_not_wrong() {
     };
     let met = meet(&acceptor, &connector(&with), "a.example").await;
     let error = met.server.unwrap_err();
-    assert_eq!(error.reason, Reason::BadCertificate, "{error}");
+    assert_eq!(error.reason, HandshakeFailure::BadCertificate, "{error}");
 }
 
 #[tokio::test]
@@ -67,9 +71,9 @@ async fn a_revoked_certificate_is_refused_even_with_a_ticket() {
         client: Some(ca.client("alice", 7)),
         ..ca.connect()
     });
-    for handshake in [Handshake::Full, Handshake::Resumed] {
+    for resumption in [Resumption::Full, Resumption::Resumed] {
         let met = meet(&first, &client, "a.example").await;
-        assert_eq!(met.server.unwrap().handshake, handshake);
+        assert_eq!(met.server.unwrap().resumption, resumption);
     }
     ca.revoke(&[7, 9]);
     let second = acceptor(&spec, Some(&first));
@@ -86,12 +90,12 @@ async fn a_session_is_resumed_for_its_host_only() {
     // One name for the client's cache, another on the wire: as a client would that wants to carry
     // a session from one virtual host to another.
     let client = connector(&ca.connect());
-    for handshake in [Handshake::Full, Handshake::Resumed] {
+    for resumption in [Resumption::Full, Resumption::Resumed] {
         let met = meet(&acceptor, &client, "a.example").await;
-        assert_eq!(met.server.unwrap().handshake, handshake);
+        assert_eq!(met.server.unwrap().resumption, resumption);
     }
     let met = meet(&acceptor, &client, "b.example").await;
-    assert_eq!(met.server.unwrap().handshake, Handshake::Full);
+    assert_eq!(met.server.unwrap().resumption, Resumption::Full);
 }
 
 #[tokio::test]
@@ -105,10 +109,10 @@ async fn a_session_goes_on_over_a_renewal_but_not_to_another_listener() {
     let renewed = acceptor(&spec, Some(&before));
     assert!(!renewed.is(&before));
     let met = meet(&renewed, &client, "a.example").await;
-    assert_eq!(met.server.unwrap().handshake, Handshake::Resumed);
+    assert_eq!(met.server.unwrap().resumption, Resumption::Resumed);
     let other: Acceptor = acceptor(&spec, None);
     let met = meet(&other, &client, "a.example").await;
-    assert_eq!(met.server.unwrap().handshake, Handshake::Full);
+    assert_eq!(met.server.unwrap().resumption, Resumption::Full);
     assert!(
         acceptor(&spec, Some(&renewed)).is(&renewed),
         "nothing changed"
@@ -148,5 +152,5 @@ async fn what_is_no_tls_is_said_to_be_none() {
     plain.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
     let (tcp, _) = listener.accept().await.unwrap();
     let (error, _) = acceptor.accept(tcp).await.unwrap_err();
-    assert_eq!(error.reason, Reason::NotTls, "{error}");
+    assert_eq!(error.reason, HandshakeFailure::NotTls, "{error}");
 }

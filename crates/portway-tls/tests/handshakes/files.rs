@@ -1,12 +1,12 @@
 use portway_core::Diagnostics;
-use portway_tls::{AcceptSpec, Acceptor, ClientAuth};
+use portway_tls::{AcceptSpec, Acceptor, ClientAuth, Slots};
 
 use crate::authority::{Authority, NOW, accept, problems};
 
 /// What is said of a spec that cannot be loaded.
 fn refused(ca: &Authority, spec: &AcceptSpec) -> String {
     let mut found = Diagnostics::new();
-    assert!(Acceptor::load(spec, None, NOW, &mut found).is_none());
+    assert!(Acceptor::load(spec, &Slots::default(), None, NOW, &mut found).is_none());
     let folder = ca.folder.path().display().to_string();
     problems(found).replace(&folder, "DIR")
 }
@@ -88,9 +88,11 @@ fn all_problems_are_found_at_once_and_none_shows_a_key() {
 #[test]
 fn printing_shows_no_key() {
     let ca = Authority::new();
-    let spec = accept(vec![ca.issue("a", &["a.example"])]);
-    let secret = std::fs::read_to_string(&*spec.certificates[0].key).unwrap();
-    let acceptor = Acceptor::load(&spec, None, NOW, &mut Diagnostics::new()).unwrap();
+    let files = ca.issue("a", &["a.example"]);
+    let secret = std::fs::read_to_string(&*files.key).unwrap();
+    let spec = accept(vec![files]);
+    let acceptor =
+        Acceptor::load(&spec, &Slots::default(), None, NOW, &mut Diagnostics::new()).unwrap();
     let shown = format!("{acceptor:?} {spec:?}");
     assert!(!shown.contains(secret.lines().nth(1).unwrap()));
 }

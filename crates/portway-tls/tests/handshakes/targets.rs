@@ -1,7 +1,7 @@
 use portway_config::Spanned;
-use portway_core::Span;
+use portway_core::{HandshakeFailure, Span};
+use portway_tls::ConnectSpec;
 use portway_tls::spec::Verify;
-use portway_tls::{ConnectSpec, Reason};
 
 use crate::authority::{Authority, accept, acceptor, connector, meet};
 
@@ -15,13 +15,13 @@ async fn a_target_must_be_who_it_is_asked_to_be() {
         .await
         .client
         .unwrap_err();
-    assert_eq!(error.reason, Reason::BadCertificate, "{error}");
+    assert_eq!(error.reason, HandshakeFailure::BadCertificate, "{error}");
     let strangers = connector(&other.connect());
     let met = meet(&target, &strangers, "a.example").await;
     let error = met.client.unwrap_err();
-    assert_eq!(error.reason, Reason::BadCertificate, "{error}");
+    assert_eq!(error.reason, HandshakeFailure::BadCertificate, "{error}");
     let error = met.server.unwrap_err();
-    assert_eq!(error.reason, Reason::PeerRefused, "{error}");
+    assert_eq!(error.reason, HandshakeFailure::PeerRefused, "{error}");
 }
 
 #[tokio::test]

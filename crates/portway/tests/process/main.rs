@@ -4,3 +4,4 @@ mod cli;
 mod life;
 mod operators;
 mod support;
+mod tls;

@@ -5,9 +5,13 @@ use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use rustls::{ClientConfig, ClientConnection, HandshakeKind, ProtocolVersion, StreamOwned};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::{
+    ClientConfig, ClientConnection, DigitallySignedStruct, HandshakeKind, ProtocolVersion,
+    SignatureScheme, StreamOwned,
+};
 
 use super::Authority;
 
@@ -23,6 +27,27 @@ impl Wishes {
     /// With the client's certificate of this name.
     pub fn known_as(ca: &Authority, name: &str) -> Wishes {
         Wishes::with(ca, Some(name), rustls::ALL_VERSIONS)
+    }
+
+    /// Takes certificates that these issued.
+    pub fn trusting(roots: rustls::RootCertStore) -> Wishes {
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let config = ClientConfig::builder_with_provider(provider)
+            .with_protocol_versions(rustls::ALL_VERSIONS)
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        Wishes(config)
+    }
+
+    /// Takes any certificate.
+    pub fn blind() -> Wishes {
+        let mut wishes = Wishes::trusting(rustls::RootCertStore::empty());
+        wishes
+            .0
+            .dangerous()
+            .set_certificate_verifier(Arc::new(Anything));
+        wishes
     }
 
     pub fn with(
@@ -169,4 +194,45 @@ pub fn greeting(wishes: &Wishes, host: &str) -> Vec<u8> {
     let mut bytes = Vec::new();
     connection.write_tls(&mut bytes).unwrap();
     bytes
+}
+
+/// Looks at nothing.
+#[derive(Debug)]
+struct Anything;
+
+impl ServerCertVerifier for Anything {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        rustls::crypto::aws_lc_rs::default_provider()
+            .signature_verification_algorithms
+            .supported_schemes()
+    }
 }

@@ -189,3 +189,41 @@ fn a_flood_of_handshakes_does_not_stall_plain_traffic() {
         200
     );
 }
+
+/// Labels are of closed lists: a client chooses between them, and adds none.
+#[test]
+fn handshakes_are_counted_by_version_cipher_and_reason() {
+    let (ca, origin) = (Authority::new(), Origin::start(replies::text("hello")));
+    let gateway = Gateway::start(&https(&two_hosts(&ca), &plain(&origin)));
+    let wishes = Wishes::of(&ca);
+    let old = Wishes::with(&ca, None, &[&rustls::version::TLS12]);
+    for wishes in [&wishes, &wishes, &old] {
+        TlsClient::get(gateway.addr(), "a.example", wishes);
+    }
+    assert_eq!(RawClient::ask(gateway.addr(), get("/")).status, 400);
+    let stranger =
+        TlsClient::try_connect(gateway.addr(), "a.example", &Wishes::of(&Authority::new()));
+    assert!(stranger.is_err());
+    let failed = |why| {
+        format!("portway_tls_handshake_failures_total{{listener=\"public\",reason=\"{why}\"}} 1\n")
+    };
+    eventually("the refusal is counted", || {
+        gateway.metrics().contains(&failed("peer_refused"))
+    });
+    let metrics = gateway.metrics();
+    assert!(metrics.contains(&failed("not_tls")), "{metrics}");
+    let done = |version, handshake| {
+        let series = format!(
+            "portway_tls_handshakes_total{{listener=\"public\",version=\"{version}\",cipher=\"aes"
+        );
+        let mut lines = metrics.lines().filter(|line| line.starts_with(&series));
+        lines.any(|line| line.ends_with(&format!("handshake=\"{handshake}\"}} 1")))
+    };
+    for (version, handshake) in [
+        ("TLSv1.3", "full"),
+        ("TLSv1.3", "resumed"),
+        ("TLSv1.2", "full"),
+    ] {
+        assert!(done(version, handshake), "{version} {handshake}: {metrics}");
+    }
+}
