@@ -48,6 +48,7 @@ struct Inner {
 
 /// What became of a handshake.
 #[derive(Debug)]
+#[allow(clippy::large_enum_variant)] // a box would be one for every handshake
 pub enum Accepted {
     /// There is a client to serve.
     Client(Stream),
