@@ -53,7 +53,8 @@ fn outcome(addr: SocketAddr, origin: &Origin, request: &str) -> String {
     }
 }
 
-fn nginx(folder: &Folder, origin: &Origin) -> (Process, SocketAddr) {
+/// nginx before this origin; `listen` are words more for its listener.
+pub fn nginx(folder: &Folder, origin: &Origin, listen: &str) -> (Process, SocketAddr) {
     let port = ports::reserve();
     let (root, addr) = (folder.path().display(), port.addr());
     let paths: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
@@ -61,7 +62,7 @@ fn nginx(folder: &Folder, origin: &Origin) -> (Process, SocketAddr) {
         .concat();
     let config = format!(
         "daemon off;\nmaster_process off;\npid {root}/pid;\nerror_log stderr crit;\nevents {{}}\nhttp {{\n\
-         {paths}  access_log off;\n  server {{\n    listen {addr};\n    location / {{\n\
+         {paths}  access_log off;\n  server {{\n    listen {addr} {listen};\n    location / {{\n\
          proxy_pass {};\n proxy_http_version 1.1;\n proxy_set_header Host $http_host;\n\
          proxy_set_header Connection \"\";\n }}\n  }}\n}}\n",
         origin.url()
@@ -95,7 +96,7 @@ fn listed() -> BTreeMap<String, Row> {
 fn differences_from_nginx_are_exactly_those_that_the_docs_explain() {
     let folder = Folder::new();
     let origin = Origin::start(replies::text("ok"));
-    let (_process, nginx) = nginx(&folder, &origin);
+    let (_process, nginx) = nginx(&folder, &origin, "");
     let gateway: Gateway = Setup::to(&origin).start();
     let mut found = BTreeMap::new();
     for (case, request) in cases::cases() {
