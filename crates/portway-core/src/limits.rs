@@ -168,5 +168,11 @@ pub const H2_SEND_BUFFER_BYTES_MAX: usize = 64 * 1024;
 /// HTTP/2: streams on one connection to a target, whatever more it allows. Past it another connection
 /// spreads the work over the target's threads.
 pub const H2_TARGET_STREAMS_MAX: usize = 1000;
+/// HTTP/2: silence of a target while streams wait for it, until it is asked whether it is still there
+/// (PING); and as long again until its connection counts as dead.
+pub const H2_TARGET_SILENCE: Duration = Duration::from_secs(10);
+/// HTTP/2: between two such questions to a target that has said nothing else meanwhile. gRPC servers end
+/// connections of clients that ask them more often than every five minutes.
+pub const H2_TARGET_PINGS_APART: Duration = Duration::from_secs(310);
 /// HTTP/2: streams that we reset and whose late frames are still known as theirs for a second.
 pub const H2_TARGET_RESETS_KEPT: usize = 1024;

@@ -149,16 +149,23 @@ fn target(node: &Node, problems: &mut Diagnostics) -> Option<NamedTarget> {
     Some(named(address, weight))
 }
 
-/// Whether there is TLS is the upstream's to say, for all of its targets.
+/// Whether there is TLS, or HTTP/2, is the upstream's to say, for all of its targets.
 fn address(node: &Node, problems: &mut Diagnostics) -> Option<Address> {
     let address = Address::decode(node, problems)?;
-    if address.scheme == Some(Scheme::Https) {
-        let what = "a target of a file has no https:// of its own";
-        problems.error(
-            &node.span,
-            what,
-            "write host:port, and `tls: {}` at the upstream",
+    let scheme = address
+        .scheme
+        .filter(|s| !matches!(s, Scheme::Http | Scheme::Tcp));
+    if let Some(scheme) = scheme {
+        let what = format!(
+            "a target of a file has no {}:// of its own",
+            scheme.as_str()
         );
+        let hint = if scheme.is_secure() == Some(true) {
+            "write host:port, and `tls: {}` at the upstream"
+        } else {
+            "write host:port, and `protocol: h2c` at the upstream"
+        };
+        problems.error(&node.span, what, hint);
         return None;
     }
     Some(address)

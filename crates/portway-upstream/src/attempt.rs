@@ -4,6 +4,7 @@
 //! protocol, the same deadlines end a try, and so does the client's going away; what is left of a try
 //! that ended early has no reader. The reply's body is not read here.
 
+mod either;
 mod h1;
 mod h2;
 
@@ -72,6 +73,7 @@ impl Attempt<'_> {
             Way::H1(pool) => h1::run(self, pool, exchange, unsent).await,
             // Apart, so that an exchange over HTTP/1 does not carry the room that this needs.
             Way::H2(streams) => Box::pin(h2::run(self, streams, exchange, unsent)).await,
+            Way::Either(either) => Box::pin(either::run(self, either, exchange, unsent)).await,
         }
     }
 

@@ -9,6 +9,7 @@ pub mod attempt;
 pub mod background;
 pub mod breaker;
 pub mod connect;
+pub mod either;
 #[cfg(test)]
 mod fixture;
 mod guard;

@@ -4,11 +4,14 @@
 //! one; a new connection is opened only when those that are there, or are being opened, cannot take all
 //! who wait. Who waits is told when something changes, and waits no longer than a connection may take.
 
+mod keep_alive;
+
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 
 use portway_core::{Code, Mono, ProxyError};
+use portway_http::h1::{Conn, Role};
 use portway_http::h2::client::{self, Client, Scheme, Slot, Watch};
 use portway_net::timer::{Wheel, with_deadline};
 use portway_tls::Alpn;
@@ -19,6 +22,7 @@ use crate::connect::{
     Held, begin_connection, begin_pending, connect_deadline, no_connection_in_time, open_stream,
     wait_for_room,
 };
+use crate::pool::Pool;
 use crate::upstream::Upstream;
 
 /// A target is taken to allow so many streams until one of its connections has said otherwise; no
@@ -38,6 +42,16 @@ pub struct Multiplex {
     /// Streams that a connection allows, as the last one said.
     streams_expected: Cell<usize>,
     closed: Cell<bool>,
+    /// Where connections go home for which the target picks HTTP/1; `None` if it may not.
+    conns: Option<Rc<Pool>>,
+}
+
+/// What an exchange gets.
+pub enum Checkout {
+    /// A stream.
+    Stream(Slot),
+    /// A fresh connection for which the target picked HTTP/1, and its pool.
+    Conn(Conn, Rc<Pool>),
 }
 
 struct Open {
@@ -62,7 +76,23 @@ impl Multiplex {
             waiting: Cell::new(0),
             streams_expected: Cell::new(STREAMS_EXPECTED),
             closed: Cell::new(false),
+            conns: None,
         }
+    }
+
+    /// The same for a target that may pick HTTP/1 instead.
+    #[must_use]
+    pub fn or_conns(mut self, conns: Rc<Pool>) -> Multiplex {
+        self.conns = Some(conns);
+        self
+    }
+
+    /// Whether a stream is to be had at once.
+    #[must_use]
+    pub fn has_room(&self) -> bool {
+        let open = self.open.borrow();
+        let mut clients = open.iter().map(|entry| &entry.client);
+        clients.any(|client| !client.is_closing() && client.streams() < client.streams_max())
     }
 
     /// A stream, on any connection but the one that refused.
@@ -70,9 +100,9 @@ impl Multiplex {
         &self,
         attempt: &Attempt<'_>,
         refused_by: Option<&Client>,
-    ) -> Result<Slot, ProxyError> {
+    ) -> Result<Checkout, ProxyError> {
         if let Some(slot) = self.find(refused_by) {
-            return Ok(slot);
+            return Ok(Checkout::Stream(slot));
         }
         let _pending = begin_pending(attempt.upstream)?;
         let _waiting = More::of(&self.waiting);
@@ -86,15 +116,15 @@ impl Multiplex {
                     None => match wait_for_room(attempt, deadline).await {
                         Ok(held) => Some(held),
                         // The one that refused may be the only one there can be.
-                        Err(error) => return self.find(None).ok_or(error),
+                        Err(error) => return self.find(None).map(Checkout::Stream).ok_or(error),
                     },
                     held => held,
                 },
             };
             if let Some(held) = held {
                 has_connected = true; // a target that allows no stream is not asked again and again
-                if let Some(slot) = self.connect(attempt, deadline, held).await? {
-                    return Ok(slot);
+                if let Some(checkout) = self.connect(attempt, deadline, held).await? {
+                    return Ok(checkout);
                 }
             } else {
                 let changed = self.changed.notified();
@@ -102,7 +132,7 @@ impl Multiplex {
                 waited.map_err(|_| no_connection_in_time(attempt))?;
             }
             if let Some(slot) = self.find(refused_by) {
-                return Ok(slot);
+                return Ok(Checkout::Stream(slot));
             }
         }
     }
@@ -160,16 +190,23 @@ impl Multiplex {
         attempt: &Attempt<'_>,
         deadline: Mono,
         held: Held,
-    ) -> Result<Option<Slot>, ProxyError> {
+    ) -> Result<Option<Checkout>, ProxyError> {
         let connecting = Connecting {
             _more: More::of(&self.connecting),
             changed: &self.changed,
         };
         let stream = open_stream(attempt, deadline, None).await?;
-        let scheme = match stream.session() {
-            None => Scheme::HTTP,
-            Some(session) if session.alpn == Some(Alpn::H2) => Scheme::HTTPS,
-            Some(_) => {
+        let picked = stream.session().map(|session| session.alpn);
+        let scheme = match (picked, &self.conns) {
+            (None, _) => Scheme::HTTP,
+            (Some(Some(Alpn::H2)), _) => Scheme::HTTPS,
+            (Some(_), Some(pool)) => {
+                self.streams_expected.set(1); // the next one is likely to serve one exchange as well
+                let conn = Conn::new(stream, Role::Target, attempt.buffers);
+                conn.hold(Box::new(held));
+                return Ok(Some(Checkout::Conn(conn, Rc::clone(pool))));
+            }
+            (Some(_), None) => {
                 let detail = format!("{} does not speak HTTP/2", attempt.picked.target().label);
                 return Err(ProxyError::new(Code::UpstreamTls, detail));
             }
@@ -187,8 +224,9 @@ impl Multiplex {
             .await
             .map_err(|_| no_connection_in_time(attempt))??;
         let driven = Rc::clone(&watched);
+        let timer = self.wheel.timer();
         tokio::task::spawn_local(async move {
-            driver.await;
+            keep_alive::drive(driver, timer).await;
             driven.held.take();
         });
         let slot = client.open();
@@ -201,7 +239,7 @@ impl Multiplex {
             });
         }
         drop(connecting);
-        Ok(slot)
+        Ok(slot.map(Checkout::Stream))
     }
 
     /// Closes what was idle too long, and what is too much.

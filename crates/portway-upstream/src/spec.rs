@@ -61,6 +61,8 @@ pub enum Protocol {
     H2,
     /// HTTP/2 and nothing else.
     H2Only,
+    /// What each target picks in the TLS handshake: HTTP/2 is offered first, then HTTP/1.1.
+    Either,
 }
 
 /// How a target is picked.

@@ -14,6 +14,7 @@ use portway_balance::{
 use portway_core::Mono;
 use portway_net::timer::Wheel;
 
+use crate::either::Either;
 use crate::multiplex::Multiplex;
 use crate::pool::Pool;
 use crate::spec::Protocol;
@@ -66,6 +67,8 @@ pub enum Way {
     H1(Rc<Pool>),
     /// HTTP/2: a stream per exchange.
     H2(Rc<Multiplex>),
+    /// The one or the other, as the target picks.
+    Either(Rc<Either>),
 }
 
 impl Way {
@@ -74,6 +77,7 @@ impl Way {
         match upstream.spec.protocol {
             Protocol::H1 => Way::H1(Rc::new(Pool::new(upstream, wheel))),
             Protocol::H2 | Protocol::H2Only => Way::H2(Rc::new(Multiplex::new(upstream, wheel))),
+            Protocol::Either => Way::Either(Rc::new(Either::new(upstream, wheel))),
         }
     }
 
@@ -81,6 +85,7 @@ impl Way {
         match self {
             Way::H1(pool) => pool.idle_since(),
             Way::H2(streams) => streams.idle_since(),
+            Way::Either(either) => either.idle_since(),
         }
     }
 
@@ -88,6 +93,7 @@ impl Way {
         match self {
             Way::H1(pool) => pool.evict(),
             Way::H2(streams) => streams.evict(),
+            Way::Either(either) => either.evict(),
         }
     }
 
@@ -95,6 +101,7 @@ impl Way {
         match self {
             Way::H1(pool) => pool.reap(),
             Way::H2(streams) => streams.reap(),
+            Way::Either(either) => either.reap(),
         }
     }
 
@@ -102,6 +109,7 @@ impl Way {
         match self {
             Way::H1(pool) => pool.len(),
             Way::H2(streams) => streams.idle(),
+            Way::Either(either) => either.idle(),
         }
     }
 
@@ -109,6 +117,7 @@ impl Way {
         match self {
             Way::H1(pool) => pool.close(),
             Way::H2(streams) => streams.close(),
+            Way::Either(either) => either.close(),
         }
     }
 }

@@ -4,6 +4,7 @@
 mod bodies;
 mod faults;
 mod messages;
+mod pairs;
 mod sharing;
 
 use std::net::SocketAddr;

@@ -1,6 +1,8 @@
 //! TLS on both sides, by clients and origins that share no code with the gateway's side of it.
 
 mod acme;
+mod alpn;
+mod alpn_origin;
 pub mod authority;
 mod client;
 mod clients;
@@ -12,7 +14,7 @@ mod reload;
 mod tools;
 mod upstream;
 
-use authority::Authority;
+pub use authority::Authority;
 use client::TlsClient;
 use origin::TlsOrigin;
 

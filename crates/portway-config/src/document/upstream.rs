@@ -38,7 +38,7 @@ config! {
         /// Connections that are kept for the next request.
         pub pool: Pool = defaults(),
         /// What is spoken with the targets.
-        pub protocol: TargetProtocol = TargetProtocol::Auto,
+        pub protocol: Spanned<TargetProtocol> = TargetProtocol::Auto,
         /// TLS towards the targets. Without it, targets whose address begins with https:// are checked
         /// against the system's CAs.
         pub tls: Option<Spanned<UpstreamTls>>,
@@ -59,12 +59,14 @@ config! {
 
 choice! {
     /// What is spoken with targets.
-    #[later("h2")]
     pub enum TargetProtocol {
-        /// What the address says: plain HTTP/1.
+        /// What the addresses say: HTTP/2 for h2c://, grpc:// and grpcs://, what the target picks in the
+        /// TLS handshake for https:// (HTTP/2 or HTTP/1.1), else HTTP/1.1.
         Auto = "auto",
         /// HTTP/1.1.
         H1 = "h1",
+        /// HTTP/2 over TLS.
+        H2 = "h2",
         /// HTTP/2 without TLS.
         H2c = "h2c",
         /// gRPC, which is HTTP/2.

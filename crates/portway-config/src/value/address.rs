@@ -12,7 +12,7 @@ use crate::Schema;
 use crate::decode::{Decode, string_schema, wrong, wrong_with_hint};
 use crate::node::Node;
 
-/// The address of a target: `http://host:port`, `https://host:port`, `tcp://host:port` or `host:port`.
+/// The address of a target: `host:port`, alone or behind `http://`, `https://` and the other schemes.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Address {
     /// What the target speaks, where the address says it.
@@ -30,14 +30,45 @@ pub enum Scheme {
     Http,
     /// HTTP over TLS.
     Https,
+    /// HTTP/2 without TLS.
+    H2c,
+    /// gRPC without TLS.
+    Grpc,
+    /// gRPC over TLS.
+    Grpcs,
     /// Not HTTP.
     Tcp,
 }
 
 impl Scheme {
+    /// All of them.
+    const ALL: [Scheme; 6] = [
+        Scheme::Http,
+        Scheme::Https,
+        Scheme::H2c,
+        Scheme::Grpc,
+        Scheme::Grpcs,
+        Scheme::Tcp,
+    ];
+
+    /// Whether it stands for TLS; `None` where it stands for neither.
+    #[must_use]
+    pub const fn is_secure(self) -> Option<bool> {
+        match self {
+            Scheme::Http | Scheme::H2c | Scheme::Grpc => Some(false),
+            Scheme::Https | Scheme::Grpcs => Some(true),
+            Scheme::Tcp => None,
+        }
+    }
+
+    /// Whether it stands for HTTP/2 and nothing else.
+    #[must_use]
+    pub const fn is_http2(self) -> bool {
+        matches!(self, Scheme::H2c | Scheme::Grpc | Scheme::Grpcs)
+    }
+
     fn parse(text: &str) -> Option<Scheme> {
-        let known = [Scheme::Http, Scheme::Https, Scheme::Tcp];
-        known
+        Scheme::ALL
             .into_iter()
             .find(|scheme| text.eq_ignore_ascii_case(scheme.as_str()))
     }
@@ -48,6 +79,9 @@ impl Scheme {
         match self {
             Scheme::Http => "http",
             Scheme::Https => "https",
+            Scheme::H2c => "h2c",
+            Scheme::Grpc => "grpc",
+            Scheme::Grpcs => "grpcs",
             Scheme::Tcp => "tcp",
         }
     }
@@ -55,9 +89,10 @@ impl Scheme {
     /// The port of an address that names none.
     const fn default_port(self) -> Option<u16> {
         match self {
-            Scheme::Http => Some(80),
+            Scheme::Http | Scheme::H2c => Some(80),
             Scheme::Https => Some(443),
-            Scheme::Tcp => None,
+            // There is no usual one.
+            Scheme::Grpc | Scheme::Grpcs | Scheme::Tcp => None,
         }
     }
 }
@@ -103,8 +138,7 @@ impl Decode for Address {
                 None
             }
             Err(Refused::Scheme(scheme)) => {
-                let known = ["h2c", "grpc", "grpcs", "unix"];
-                let what = if known.contains(&scheme.as_str()) {
+                let what = if scheme == "unix" {
                     format!("`{scheme}://` is not supported yet by this version")
                 } else {
                     format!("`{scheme}://` is not a scheme of a target")
@@ -285,6 +319,9 @@ mod tests {
             ("http://[::1]:9000", "[::1]:9000"),
             ("http://[::1]", "[::1]:80"),
             ("https://users.internal", "users.internal:443"),
+            ("h2c://users.internal", "users.internal:80"),
+            ("grpc://users.internal:50051", "users.internal:50051"),
+            ("GRPCS://users.internal:443", "users.internal:443"),
             ("tcp://db.internal:5432", "db.internal:5432"),
         ];
         for (text, shown) in read {
@@ -310,6 +347,7 @@ mod tests {
             "http://u:p@h:80",
             "http://h:80/path",
             "ftp://h",
+            "grpc://h",
             "tcp://h",
             "h:80?x",
         ] {

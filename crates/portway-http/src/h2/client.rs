@@ -6,6 +6,7 @@
 //! Never: opens a socket, spawns, or reads a clock.
 
 mod call;
+mod counted;
 mod head;
 
 use std::cell::{Cell, RefCell};
@@ -15,11 +16,13 @@ use std::rc::{Rc, Weak};
 use std::task::{Context, Poll, Waker};
 
 use ::h2::client::{Builder, Connection, SendRequest};
+use ::h2::{Ping, PingPong};
 use bytes::Bytes;
 use portway_core::{Code, ProxyError, limits};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 pub use call::{Call, Heard};
+use counted::Counted;
 pub use head::ReplyHead;
 pub use http::uri::Scheme;
 
@@ -53,7 +56,9 @@ pub trait Watch {
 
 /// Moves a connection's frames; to be run as a task of its own until it is done.
 pub struct Driver<T> {
-    connection: Connection<T, Bytes>,
+    connection: Connection<Counted<T>, Bytes>,
+    octets_in: Rc<Cell<u64>>,
+    pings: Option<PingPong>,
     client: Weak<Shared>,
     watch: Rc<dyn Watch>,
     settled: bool,
@@ -74,7 +79,9 @@ pub async fn connect<T: AsyncRead + AsyncWrite + Unpin>(
     scheme: Scheme,
     watch: Rc<dyn Watch>,
 ) -> Result<(Client, Driver<T>), ProxyError> {
-    let (send, connection) = builder().handshake(io).await.map_err(|error| {
+    let io = Counted::new(io);
+    let octets_in = io.octets_in();
+    let (send, mut connection) = builder().handshake(io).await.map_err(|error| {
         ProxyError::new(Code::ConnectFailure, "the HTTP/2 handshake failed").with_source(error)
     })?;
     let client = Client(Rc::new(Shared {
@@ -86,7 +93,9 @@ pub async fn connect<T: AsyncRead + AsyncWrite + Unpin>(
         watch: Rc::clone(&watch),
     }));
     let driver = Driver {
+        pings: connection.ping_pong(),
         connection,
+        octets_in,
         client: Rc::downgrade(&client.0),
         watch,
         settled: false,
@@ -189,6 +198,39 @@ impl Drop for Slot {
     }
 }
 
+impl<T> Driver<T> {
+    /// Octets that have come from the target.
+    #[must_use]
+    pub fn octets_in(&self) -> u64 {
+        self.octets_in.get()
+    }
+
+    /// Whether somebody has a stream.
+    #[must_use]
+    pub fn has_streams(&self) -> bool {
+        let client = self.client.upgrade();
+        client.is_some_and(|client| client.streams.get() > 0)
+    }
+
+    /// Asks the target for a sign of life; the frame leaves when the driver is polled next.
+    pub fn ping(&mut self) {
+        if let Some(pings) = &mut self.pings {
+            let mut cx = Context::from_waker(Waker::noop());
+            let _ = pings.poll_pong(&mut cx); // the last answer makes place for another question
+            let _ = pings.send_ping(Ping::opaque()); // refused only while one is unanswered
+        }
+    }
+
+    /// Takes no new stream from now on; those that are open break when the driver is dropped.
+    pub fn give_up(&mut self) {
+        if let Some(client) = self.client.upgrade()
+            && !client.closing.replace(true)
+        {
+            self.watch.changed();
+        }
+    }
+}
+
 impl<T: AsyncRead + AsyncWrite + Unpin> Future for Driver<T> {
     type Output = ();
 
@@ -200,12 +242,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Future for Driver<T> {
             driver.watch.changed();
         }
         let client = driver.client.upgrade().map(Client);
-        let over = done.is_ready();
-        if let Some(client) = client
-            && (over || client.is_closing())
-            && !client.0.closing.replace(true)
-        {
-            driver.watch.changed();
+        if client.is_some_and(|client| done.is_ready() || client.is_closing()) {
+            driver.give_up();
         }
         done.map(drop)
     }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use portway_config::document::{
     self, ClientAuthMode, Document, Listener, ListenerProtocol, ListenerTls, RedirectHttps,
-    TargetProtocol, TlsVersion, Upstream, UpstreamTls,
+    TlsVersion, Upstream, UpstreamTls,
 };
 use portway_config::{Scheme, Spanned};
 use portway_core::Diagnostics;
@@ -13,6 +13,7 @@ use portway_tls::spec::{ClientCertificateSpec, MinVersion, Verify};
 use portway_tls::{
     AcceptSpec, Alpn, CertificateFiles, CertificateSpec, ClientAuth, ClientAuthSpec, ConnectSpec,
 };
+use portway_upstream::spec::Protocol;
 
 use super::listeners::versions;
 use crate::plan::Versions;
@@ -160,11 +161,12 @@ pub(super) fn redirect_https(config: &Spanned<RedirectHttps>) -> Option<u16> {
 /// The TLS towards an upstream's targets; `None` for plain ones.
 pub(super) fn of_upstream(upstream: &Upstream, problems: &mut Diagnostics) -> Option<ConnectSpec> {
     let targets = upstream.targets.value();
-    let says = |scheme| {
+    let says = |secure| {
         let mut all = targets.iter().flat_map(|t| t.iter());
-        all.find(|t| t.addr.scheme == Some(scheme)).map(|t| &t.addr)
+        all.find(|t| t.addr.scheme.and_then(Scheme::is_secure) == Some(secure))
+            .map(|t| &t.addr)
     };
-    match (says(Scheme::Https), says(Scheme::Http), &upstream.tls) {
+    match (says(true), says(false), &upstream.tls) {
         (Some(_), Some(plain), _) => {
             problems.error(
                 plain.span(),
@@ -172,14 +174,14 @@ pub(super) fn of_upstream(upstream: &Upstream, problems: &mut Diagnostics) -> Op
                     "upstream `{}` has targets with TLS and without",
                     *upstream.name
                 ),
-                "make all of them https:// or all http://, or make two upstreams",
+                "make all of them with TLS or all without, or make two upstreams",
             );
             None
         }
         (None, Some(plain), Some(_)) => {
             problems.error(
                 plain.span(),
-                "an http:// target in an upstream with `tls`",
+                "a target without TLS in an upstream with `tls`",
                 format!("write https://{}, or remove `tls`", **plain),
             );
             None
@@ -199,9 +201,10 @@ pub(super) fn of_upstream(upstream: &Upstream, problems: &mut Diagnostics) -> Op
 
 /// What is offered to the targets.
 fn spoken(upstream: &Upstream) -> Vec<Alpn> {
-    match upstream.protocol {
-        TargetProtocol::Auto | TargetProtocol::H1 => vec![Alpn::H1],
-        TargetProtocol::H2c | TargetProtocol::Grpc => vec![Alpn::H2],
+    match super::upstreams::spoken(upstream) {
+        Protocol::H1 => vec![Alpn::H1],
+        Protocol::H2 | Protocol::H2Only => vec![Alpn::H2],
+        Protocol::Either => vec![Alpn::H2, Alpn::H1],
     }
 }
 

@@ -10,7 +10,7 @@ use portway_config::document::{
     self, CircuitBreaker, Discover, DnsRecord, DnsSource, Document, HashOn as HashOnConfig,
     LoadBalance, Policy, Target, TargetProtocol, Timeouts, Upstream,
 };
-use portway_config::{Each, Spanned};
+use portway_config::{Each, Scheme, Spanned};
 use portway_core::{Diagnostics, Span, UpstreamId};
 use portway_discovery::source::{DnsSpec, FileSpec, NamedTarget, SourceSpec};
 use portway_filter::{BreakerPolicy, BreakerSettings};
@@ -38,10 +38,11 @@ pub(super) fn upstreams(
 
 fn upstream_spec(upstream: &Upstream, problems: &mut Diagnostics) -> UpstreamSpec {
     let breaker = upstream.circuit_breaker.as_ref();
+    check_protocol(upstream, problems);
     UpstreamSpec {
         name: Arc::from(upstream.name.as_str()),
         source: source(upstream, problems),
-        protocol: protocol(upstream.protocol),
+        protocol: spoken(upstream),
         tls: super::tls::of_upstream(upstream, problems),
         balance: balance(&upstream.load_balance, problems),
         health: upstream
@@ -70,11 +71,63 @@ fn upstream_spec(upstream: &Upstream, problems: &mut Diagnostics) -> UpstreamSpe
     }
 }
 
-fn protocol(protocol: TargetProtocol) -> Protocol {
-    match protocol {
-        TargetProtocol::Auto | TargetProtocol::H1 => Protocol::H1,
-        TargetProtocol::H2c => Protocol::H2,
-        TargetProtocol::Grpc => Protocol::H2Only,
+/// What is spoken with the targets, by the upstream's word or by their addresses.
+pub(super) fn spoken(upstream: &Upstream) -> Protocol {
+    let targets = upstream.targets.value();
+    let mut all = targets.iter().flat_map(|t| t.iter());
+    let said = all.find_map(|t| t.addr.scheme.filter(|scheme| scheme.is_http2()));
+    match (upstream.protocol.value(), said) {
+        (TargetProtocol::H1, _) => Protocol::H1,
+        (TargetProtocol::H2 | TargetProtocol::H2c, _) => Protocol::H2,
+        (TargetProtocol::Grpc, _) => Protocol::H2Only,
+        (TargetProtocol::Auto, Some(Scheme::H2c)) => Protocol::H2,
+        (TargetProtocol::Auto, Some(_)) => Protocol::H2Only,
+        (TargetProtocol::Auto, None) if has_tls(upstream) => Protocol::Either,
+        (TargetProtocol::Auto, None) => Protocol::H1,
+    }
+}
+
+fn has_tls(upstream: &Upstream) -> bool {
+    let targets = upstream.targets.value();
+    let mut all = targets.iter().flat_map(|t| t.iter());
+    upstream.tls.is_some() || all.any(|t| t.addr.scheme.and_then(Scheme::is_secure) == Some(true))
+}
+
+/// What the upstream says of its protocol and what its addresses say must agree.
+fn check_protocol(upstream: &Upstream, problems: &mut Diagnostics) {
+    let protocol = &upstream.protocol;
+    let name = &*upstream.name;
+    let targets = upstream.targets.value();
+    let find = |is: fn(Scheme) -> bool| {
+        let mut all = targets.iter().flat_map(|t| t.iter());
+        let found = all.find_map(|t| t.addr.scheme.filter(|s| is(*s)).map(|s| (&t.addr, s)));
+        found.map(|(address, scheme)| (address.span(), scheme.as_str()))
+    };
+    let http2 = find(Scheme::is_http2);
+    let open = find(|scheme| matches!(scheme, Scheme::Http | Scheme::Https));
+    let has_tls = has_tls(upstream);
+    match (protocol.value(), http2, open) {
+        (TargetProtocol::H1, Some((at, scheme)), _) => problems.error(
+            at,
+            format!("a target of {scheme}:// in upstream `{name}` of protocol h1"),
+            "write http:// or https://, or remove `protocol`",
+        ),
+        (TargetProtocol::Auto, Some((_, scheme)), Some((at, other))) => problems.error(
+            at,
+            format!("upstream `{name}` has targets that speak {scheme}:// and {other}://"),
+            "give them one scheme, say `protocol`, or make two upstreams",
+        ),
+        (TargetProtocol::H2, _, _) if !has_tls => problems.error(
+            protocol.span(),
+            format!("`protocol: h2` is over TLS, which upstream `{name}` has not"),
+            "write https:// addresses, or `protocol: h2c`",
+        ),
+        (TargetProtocol::H2c, _, _) if has_tls => problems.error(
+            protocol.span(),
+            format!("`protocol: h2c` is without TLS, which upstream `{name}` has"),
+            "write `protocol: h2`",
+        ),
+        _ => {}
     }
 }
 

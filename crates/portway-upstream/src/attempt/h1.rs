@@ -31,11 +31,7 @@ pub(super) async fn run(
 ) -> Tried {
     if let Some(conn) = pool.take() {
         let mut tried = run_on(attempt, pool, exchange, conn.clone(), unsent).await;
-        // The target closed its idle connection while our request was on its way: no failure of
-        // the target. A request that must not run twice is not repeated, though.
-        let stale = matches!(&tried.outcome, Err(e) if e.kind == Code::UpstreamReset)
-            && !conn.has_begun_reply()
-            && is_idempotent(&exchange.request.method);
+        let stale = was_stale(&tried, &conn, exchange);
         match tried.unsent.take() {
             Some(again) if stale => unsent = again,
             other => {
@@ -68,7 +64,16 @@ pub(super) async fn run_apart(
     }
 }
 
-async fn run_on(
+/// The target closed its idle connection while our request was on its way: no failure of the target. A
+/// request that must not run twice is not repeated, though.
+pub(super) fn was_stale(tried: &Tried, conn: &Conn, exchange: &Exchange) -> bool {
+    matches!(&tried.outcome, Err(e) if e.kind == Code::UpstreamReset)
+        && !conn.has_begun_reply()
+        && is_idempotent(&exchange.request.method)
+}
+
+/// The same over one connection, whose target may turn out to have closed it.
+pub(super) async fn run_on(
     attempt: &Attempt<'_>,
     pool: &Rc<Pool>,
     exchange: &mut Exchange,

@@ -15,7 +15,7 @@ use portway_http::upgrade::{WEBSOCKET_ACCEPT, key};
 use portway_http::{Body, Exchange, Protocol, Reply, Unsent};
 
 use super::{Attempt, Deadlines, Sent, Tried, WaitsFor, h1, inform, is_idempotent, websocket_key};
-use crate::multiplex::Multiplex;
+use crate::multiplex::{Checkout, Multiplex};
 use crate::spec;
 
 /// A request that its connection would not take is offered to so many others: each time it was the
@@ -38,7 +38,10 @@ pub(super) async fn run(
     let mut resends = 0;
     loop {
         let slot = match streams.checkout(attempt, refused_by.as_ref()).await {
-            Ok(slot) => slot,
+            Ok(Checkout::Stream(slot)) => slot,
+            Ok(Checkout::Conn(conn, pool)) => {
+                return h1::run_on(attempt, &pool, exchange, conn, unsent).await;
+            }
             Err(error) => return Tried::not_sent(error, unsent),
         };
         if websocket {
@@ -77,7 +80,7 @@ pub(super) async fn run(
 
 /// A WebSocket to a target that takes none over HTTP/2.
 async fn otherwise(attempt: &Attempt<'_>, exchange: &mut Exchange, unsent: Unsent) -> Tried {
-    if attempt.upstream.spec.protocol == spec::Protocol::H2 {
+    if attempt.upstream.spec.protocol != spec::Protocol::H2Only {
         return h1::run_apart(attempt, exchange, unsent).await;
     }
     let label = &attempt.picked.target().label;

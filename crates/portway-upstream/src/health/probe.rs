@@ -15,7 +15,7 @@ use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, StatusCode};
 use portway_core::limits;
 use portway_http::h1::parse::{head_end, reply_head};
-use portway_tls::{Connector, TargetName};
+use portway_tls::{Alpn, Connector, TargetName};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -39,14 +39,24 @@ trait Transport: AsyncRead + AsyncWrite + Unpin + Send {}
 impl<T: AsyncRead + AsyncWrite + Unpin + Send> Transport for T {}
 
 impl Asked<'_> {
-    async fn open(&self) -> Result<Box<dyn Transport>, String> {
+    /// A connection, and what is to be spoken over it.
+    async fn open(&self) -> Result<(Box<dyn Transport>, Alpn), String> {
         let stream = connect(self.addr).await?;
         let Some((connector, name)) = self.tls else {
-            return Ok(Box::new(stream));
+            return Ok((Box::new(stream), self.spoken(None)));
         };
         let secure = connector.connect(stream, name).await;
         let secure = secure.map_err(|error| format!("TLS: {error}"))?;
-        Ok(Box::new(secure))
+        let spoken = self.spoken(secure.session().alpn);
+        Ok((Box::new(secure), spoken))
+    }
+
+    fn spoken(&self, picked: Option<Alpn>) -> Alpn {
+        match self.protocol {
+            Protocol::H1 => Alpn::H1,
+            Protocol::H2 | Protocol::H2Only => Alpn::H2,
+            Protocol::Either => picked.unwrap_or(Alpn::H1),
+        }
     }
 
     fn scheme(&self) -> &'static str {
@@ -66,18 +76,18 @@ pub(crate) async fn probe(
             Probe::Tcp => connect(addr).await.map(drop),
             Probe::Http { path, host, expect } => {
                 let host = host.as_deref();
-                let status = match asked.protocol {
-                    Protocol::H1 => ask(asked.open().await?, addr, path, host).await?,
-                    Protocol::H2 | Protocol::H2Only => {
+                let status = match asked.open().await? {
+                    (stream, Alpn::H1) => ask(stream, addr, path, host).await?,
+                    (stream, Alpn::H2) => {
                         let question = h2::get(asked.scheme(), addr, path, host)?;
-                        h2::status(asked.open().await?, question).await?
+                        h2::status(stream, question).await?
                     }
                 };
                 judge(status, expect)
             }
             Probe::Grpc { service } => {
                 let question = h2::check(asked.scheme(), addr, service)?;
-                h2::serving(asked.open().await?, question).await
+                h2::serving(asked.open().await?.0, question).await
             }
         }
     };

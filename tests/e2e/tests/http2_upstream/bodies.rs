@@ -14,7 +14,7 @@ const GIB: u64 = 1024 * 1024 * 1024;
 const GROWTH_MAX: u64 = 64 * 1024 * 1024;
 
 /// Resident memory of this process, bytes.
-fn resident() -> u64 {
+pub fn resident() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find(|line| line.starts_with("VmRSS:"));
     let kib = line.and_then(|line| line.split_whitespace().nth(1)?.parse::<u64>().ok());
@@ -22,7 +22,7 @@ fn resident() -> u64 {
 }
 
 /// Answers a GET of `/N` with N octets, and anything else with how many octets came.
-fn origin() -> H2Origin {
+pub fn counting_origin() -> H2Origin {
     H2Origin::start(|mut call| async move {
         if call.head.method == http::Method::GET {
             let bytes = call.path()[1..].parse().unwrap_or(0);
@@ -37,7 +37,7 @@ fn origin() -> H2Origin {
 
 #[test]
 fn a_gibibyte_goes_up_and_down_in_flat_memory() {
-    let origin = origin();
+    let origin = counting_origin();
     let gateway = gateway_to(origin.addr, "timeouts: { request: 5m }", "");
     let mut client = TcpStream::connect(gateway.addr()).expect("a connection");
     let before = resident();
@@ -69,7 +69,7 @@ fn a_gibibyte_goes_up_and_down_in_flat_memory() {
 
 #[test]
 fn slow_readers_slow_nobody_else() {
-    let origin = origin();
+    let origin = counting_origin();
     let gateway = gateway_to(origin.addr, "", "");
     let before = resident();
     let stuck: Vec<RawClient> = (0..20)

@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use h2::Reason;
 use http::Response;
-use portway_testkit::{RawClient, eventually, raw::get, raw::post};
+use portway_core::clock::ManualClock;
+use portway_testkit::{Gateway, RawClient, eventually, raw::get, raw::post};
 
-use super::gateway_to;
+use super::{gateway_to, yaml};
 use crate::support::code;
 use crate::support::h2_frames::{DATA, END_HEADERS, FrameOrigin, HEADERS, STATUS_200};
 use crate::support::h2_origin::H2Origin;
@@ -179,6 +180,71 @@ fn a_silent_target_is_given_up_in_time() {
     let gateway = gateway_to(origin.addr, "timeouts: { response_header: 200ms }", "");
     let reply = RawClient::get(gateway.addr(), "/");
     assert_eq!(code(&reply), "upstream_timeout");
+    assert_eq!(origin.connections(), 1);
+}
+
+/// Waits an hour for everything, by a clock that the test moves.
+fn patient(origin: &FrameOrigin) -> (Gateway, ManualClock) {
+    let upstream = "timeouts: { response_header: 1h, idle: 1h }";
+    let server = "server: { workers: 1, read_timeout: 1h }";
+    let yaml = yaml(origin.addr, upstream, "").replace("server: { workers: 1 }", server);
+    Gateway::with_manual_clock(&yaml)
+}
+
+#[test]
+fn a_target_that_does_not_answer_a_ping_loses_its_connection() {
+    let origin = FrameOrigin::start(&[], |conn| {
+        if conn.number == 1 {
+            conn.request().expect("a request");
+            conn.hold(); // its process hangs: the kernel goes on taking octets
+        } else {
+            let stream = conn.request().expect("a request");
+            conn.reply(stream, "alive");
+            conn.wait_closed();
+        }
+    });
+    let (gateway, hand) = patient(&origin);
+    let mut client = RawClient::connect(gateway.addr());
+    client.send(post("/", "not to be repeated"));
+    eventually("it is there", || origin.connections() == 1);
+    let asked = std::thread::spawn(move || client.reply());
+    eventually("it is given up", || {
+        hand.advance(Duration::from_secs(1));
+        asked.is_finished()
+    });
+    assert_eq!(code(&asked.join().expect("a reply")), "upstream_reset");
+    let reply = RawClient::get(gateway.addr(), "/");
+    assert_eq!(reply.expect_status(200).text(), "alive");
+}
+
+#[test]
+fn a_target_that_answers_pings_may_take_its_time() {
+    let pinged = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&pinged);
+    let (release, released) = std::sync::mpsc::channel::<()>();
+    let released = std::sync::Mutex::new(released);
+    let origin = FrameOrigin::start(&[], move |conn| {
+        let stream = conn.request().expect("a request");
+        conn.wait_ping();
+        counted.fetch_add(1, Ordering::SeqCst);
+        let _ = released.lock().expect("not poisoned").recv();
+        conn.reply(stream, "late");
+        conn.wait_closed();
+    });
+    let (gateway, hand) = patient(&origin);
+    let mut client = RawClient::connect(gateway.addr());
+    client.send(get("/"));
+    eventually("it is there", || origin.connections() == 1);
+    eventually("it is asked", || {
+        hand.advance(Duration::from_millis(200));
+        pinged.load(Ordering::SeqCst) == 1
+    });
+    for _ in 0..300 {
+        hand.advance(Duration::from_millis(200)); // and is not asked again for minutes
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    drop(release);
+    assert_eq!(client.reply().expect_status(200).text(), "late");
     assert_eq!(origin.connections(), 1);
 }
 

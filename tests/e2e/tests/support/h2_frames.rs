@@ -61,6 +61,21 @@ impl FrameConn {
         }
     }
 
+    /// Waits for a PING and answers it.
+    pub fn wait_ping(&mut self) {
+        while let Ok(frame) = self.read() {
+            if (frame.kind, frame.flags & ACK) == (PING, 0) {
+                self.send(PING, ACK, 0, &frame.payload);
+                return;
+            }
+        }
+    }
+
+    /// Takes what comes and answers nothing, until the gateway has closed.
+    pub fn hold(&mut self) {
+        while self.read().is_ok() {}
+    }
+
     /// The next HEADERS: the stream it opens.
     pub fn request(&mut self) -> Option<u32> {
         loop {
