@@ -1,9 +1,13 @@
 #!/usr/bin/env bash
 # Installs what some tests drive and the machine lacks: nginx, for the differential test; Redis,
 # PostgreSQL and MariaDB, for the databases behind tcp listeners; Chromium, for its WebSocket;
-# pebble, an ACME server.
+# pebble, an ACME server; grpcio, for gRPC, in a folder under target/.
 # Goes on without it where it may not install; those tests then say what they lack.
 set -u
+cd "$(dirname "$0")/.."
+
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
 
 missing=()
 # The path of a service's program is often not in an ordinary user's PATH.
@@ -17,20 +21,38 @@ compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null || missing+=(postgres
 command -v mariadbd >/dev/null || missing+=(mariadb-server)
 command -v mariadb >/dev/null || missing+=(mariadb-client)
 command -v chromium >/dev/null || missing+=(chromium)
-[ "${#missing[@]}" -eq 0 ] && exit 0
+python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3-venv)
 
-if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null; then
-    echo "tools: missing ${missing[*]}; install them, or the tests that need them will say so" >&2
-    exit 0
-fi
-echo "tools: installing ${missing[*]}"
-log=$(mktemp)
-trap 'rm -f "$log"' EXIT
-export DEBIAN_FRONTEND=noninteractive
-# Services are for tests to start: a package must not start its own.
-install() { RUNLEVEL=1 apt-get install -qq -y --no-install-recommends "${missing[@]}" >"$log" 2>&1; }
-install || { apt-get update -qq >"$log" 2>&1 && install; } || {
-    tail -n 5 "$log" >&2
-    echo "tools: could not install ${missing[*]}; the tests that need them will say so" >&2
+packages() {
+    [ "${#missing[@]}" -eq 0 ] && return
+    if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null; then
+        echo "tools: missing ${missing[*]}; install them, or the tests that need them will say so" >&2
+        return
+    fi
+    echo "tools: installing ${missing[*]}"
+    export DEBIAN_FRONTEND=noninteractive
+    # Services are for tests to start: a package must not start its own.
+    install() { RUNLEVEL=1 apt-get install -qq -y --no-install-recommends "${missing[@]}" >"$log" 2>&1; }
+    install || { apt-get update -qq >"$log" 2>&1 && install; } || {
+        tail -n 5 "$log" >&2
+        echo "tools: could not install ${missing[*]}; the tests that need them will say so" >&2
+    }
 }
+
+grpcio() {
+    local folder=target/tools/grpc
+    "$folder/bin/python" -c 'import grpc' 2>/dev/null && return
+    echo "tools: installing grpcio in $folder"
+    {
+        mkdir -p "$folder" && python3 -m venv "$folder" &&
+            "$folder/bin/pip" install --disable-pip-version-check 'grpcio==1.85.1'
+    } >"$log" 2>&1 || {
+        tail -n 5 "$log" >&2
+        rm -rf "$folder"
+        echo "tools: could not install grpcio; the tests that need it will say so" >&2
+    }
+}
+
+packages
+grpcio
 exit 0

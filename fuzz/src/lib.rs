@@ -10,6 +10,7 @@ pub mod chunked_body;
 pub mod config;
 pub mod framing;
 pub mod grammar;
+pub mod grpc_web;
 pub mod host;
 pub mod hyper_oracle;
 pub mod path;
@@ -34,5 +35,6 @@ pub const TARGETS: &[Target] = &[
     ("proxy_protocol", proxy_protocol::check),
     ("sni", sni::check),
     ("path_template", path_template::check),
+    ("grpc_web", grpc_web::check),
     ("hyper_oracle", hyper_oracle::check),
 ];

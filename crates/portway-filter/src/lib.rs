@@ -91,7 +91,7 @@ pub trait Filter: Send + Sync {
 pub enum Phase {
     /// First, so that every later refusal carries the id.
     RequestId,
-    /// Cheapest refusals before any work: addresses and sizes.
+    /// Cheapest refusals before any work: addresses and sizes; and what the request is to all behind.
     Admission,
     /// Before authentication: a preflight carries no credentials (Fetch standard, 3.2.2).
     Cors,

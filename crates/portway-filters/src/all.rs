@@ -11,6 +11,7 @@ pub fn all() -> Vec<FilterKind> {
         crate::circuit_breaker::kind(),
         crate::cors::kind(),
         crate::grpc_json::kind(),
+        crate::grpc_web::kind(),
         crate::headers::kind(),
         crate::ip_filter::kind(),
         crate::logging::kind(),

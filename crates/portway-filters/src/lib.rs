@@ -10,6 +10,7 @@ pub mod body_limit;
 pub mod circuit_breaker;
 pub mod cors;
 pub mod grpc_json;
+pub mod grpc_web;
 pub mod headers;
 pub mod ip_filter;
 pub mod logging;

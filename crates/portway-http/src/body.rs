@@ -45,6 +45,8 @@ pub trait BodyStream {
     /// Goes on with what goes along with it, while nobody has room for a frame: for what is made of
     /// another body.
     fn poll_companion(self: Pin<&mut Self>, _: &mut Context<'_>) {}
+    /// Sets the most octets that may come from a peer; 0 for no limit: for what is made of another body.
+    fn limit(self: Pin<&mut Self>, _bytes_max: u64) {}
 }
 
 /// A message's body.
@@ -147,7 +149,8 @@ impl Body {
         match self {
             Body::H1(incoming) => incoming.limit(bytes_max),
             Body::H2(incoming) => incoming.limit(bytes_max),
-            Body::Empty | Body::Full(_) | Body::Stream(_) => {}
+            Body::Stream(stream) => stream.as_mut().limit(bytes_max),
+            Body::Empty | Body::Full(_) => {}
         }
     }
 }

@@ -5,6 +5,7 @@
 //! never looked into here. gRPC-Web is not gRPC here.
 
 pub mod messages;
+pub mod web;
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -65,6 +66,30 @@ pub fn timeout(headers: &HeaderMap) -> Option<Duration> {
     })
 }
 
+/// Tells the target how much is left of the time that the caller waits, if that is less than what the
+/// caller said by more than `slack`. A caller that said nothing says nothing.
+pub fn lower_timeout(headers: &mut HeaderMap, left: Duration, slack: Duration) {
+    if timeout(headers).is_some_and(|said| left + slack < said) {
+        headers.insert(GRPC_TIMEOUT, timeout_value(left));
+    }
+}
+
+/// The finest unit in which eight digits are enough.
+fn timeout_value(time: Duration) -> HeaderValue {
+    const MOST: u128 = 99_999_999;
+    let units = [
+        (time.as_micros(), 'u'),
+        (time.as_millis(), 'm'),
+        (u128::from(time.as_secs()), 'S'),
+        (u128::from(time.as_secs() / 3600).min(MOST), 'H'),
+    ];
+    let (amount, unit) = units
+        .into_iter()
+        .find(|(amount, _)| *amount <= MOST)
+        .expect("the last one is not over it");
+    HeaderValue::try_from(format!("{amount}{unit}")).expect("digits and a letter")
+}
+
 /// The status in a reply's head (trailers-only) or in its trailers.
 #[must_use]
 pub fn status(fields: &HeaderMap) -> Option<GrpcStatus> {
@@ -91,22 +116,29 @@ pub fn status_of_http(status: StatusCode) -> GrpcStatus {
 /// what the gateway and its upstreams did is for the log.
 #[must_use]
 pub fn refusal(error: &ProxyError) -> Reply {
+    let mut reply = Reply::new(StatusCode::OK, Body::Empty)
+        .with_header(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+    reply.headers.extend(ending_fields(error));
+    reply
+}
+
+/// The fields that end a call for this reason: in the head of a refusal, or as the trailers of a reply
+/// that broke off.
+#[must_use]
+pub fn ending_fields(error: &ProxyError) -> HeaderMap {
     let code = error.kind;
     let mut message = String::from(code.title());
     if error.side == Side::Downstream && !error.detail.is_empty() {
         message.push_str(": ");
         message.push_str(&error.detail);
     }
-    let mut reply = Reply::new(StatusCode::OK, Body::Empty)
-        .with_header(CONTENT_TYPE, HeaderValue::from_static("application/grpc"))
-        .with_header(
-            GRPC_STATUS,
-            HeaderValue::from(u16::from(code.grpc_status())),
-        );
+    let mut fields = HeaderMap::with_capacity(2);
+    let status = HeaderValue::from(u16::from(code.grpc_status()));
+    fields.insert(GRPC_STATUS, status);
     if let Ok(message) = HeaderValue::try_from(percent_encoded(&message)) {
-        reply.headers.insert(GRPC_MESSAGE, message);
+        fields.insert(GRPC_MESSAGE, message);
     }
-    reply
+    fields
 }
 
 /// Percent-encoding of `grpc-message`: all but visible ASCII and the space, and `%` itself.
@@ -160,6 +192,27 @@ mod tests {
         for bad in ["", "S", "1", "1s", "-1S", "123456789S", "1.5S", " 1S"] {
             assert_eq!(read(bad), None, "{bad}");
         }
+    }
+
+    #[test]
+    fn a_timeout_is_lowered_and_never_raised() {
+        let lowered = |said: &'static str, left: Duration| {
+            let mut headers = with(GRPC_TIMEOUT, said);
+            lower_timeout(&mut headers, left, Duration::from_millis(10));
+            headers[GRPC_TIMEOUT].to_str().unwrap().to_owned()
+        };
+        let seconds = Duration::from_secs;
+        assert_eq!(lowered("5S", seconds(5)), "5S");
+        assert_eq!(lowered("5S", seconds(9)), "5S");
+        assert_eq!(lowered("5S", Duration::from_millis(4995)), "5S");
+        assert_eq!(lowered("5S", Duration::from_micros(1_500_001)), "1500001u");
+        assert_eq!(lowered("1H", seconds(600)), "600000m");
+        assert_eq!(lowered("9999H", seconds(30_000_000)), "30000000S");
+        assert_eq!(lowered("99999999H", seconds(360_000_000)), "100000H");
+        assert_eq!(lowered("1S", Duration::ZERO), "0u");
+        let mut none = HeaderMap::new();
+        lower_timeout(&mut none, Duration::ZERO, Duration::ZERO);
+        assert!(none.is_empty());
     }
 
     #[test]

@@ -13,7 +13,7 @@ use http::header::{HeaderValue, RETRY_AFTER, SET_COOKIE};
 use portway_balance::Outcome;
 use portway_core::{Code, GrpcStatus, Mono, ProxyError, RouteId, UpstreamId, limits};
 use portway_filter::RetryPolicy;
-use portway_http::{Body, Exchange, Reply, Unsent, grpc};
+use portway_http::{Body, Exchange, Protocol, Reply, Unsent, grpc};
 use portway_net::Timer;
 use portway_plan::{Action, RoutePlan, Split};
 use portway_upstream::connect::Held;
@@ -179,10 +179,7 @@ pub async fn forward<'s>(
         .request
         .or(upstream.shared.spec.timeouts.request);
     if grpc::is_call(&exchange.request) {
-        exchange.notes.grpc = Some(grpc::Ending::default());
-        // Nobody waits longer for an answer than the caller.
-        let own = grpc::timeout(&exchange.request.headers);
-        limit = limit.into_iter().chain(own).min();
+        limit = begin_call(exchange, limit, started);
     }
     let forwarding = Forwarding {
         worker,
@@ -199,6 +196,22 @@ pub async fn forward<'s>(
         Ok(handled) => handled,
         Err(refusal) => Handled::from(*refusal),
     }
+}
+
+/// What is different for a gRPC call; gives the time that it may take.
+fn begin_call(exchange: &mut Exchange, limit: Option<Duration>, now: Mono) -> Option<Duration> {
+    exchange.notes.grpc = Some(grpc::Ending::default());
+    // Nobody waits longer for an answer than the caller, whose time began with the request.
+    let own = grpc::timeout(&exchange.request.headers);
+    let own = own.map(|own| own.saturating_sub(now.since(exchange.started)));
+    let limit = limit.into_iter().chain(own).min();
+    if exchange.protocol == Protocol::Http2 {
+        // A caller's messages are no request that has to arrive by some time: they may be what the
+        // service has said so far, answered one by one.
+        let patient = now + limit.unwrap_or(limits::REPLY_SILENCE_MAX);
+        exchange.read_deadline = exchange.read_deadline.max(patient);
+    }
+    limit
 }
 
 impl<'s> Forwarding<'s> {
@@ -391,6 +404,10 @@ impl<'s> Forwarding<'s> {
         let started = exchange.seen_at;
         let per_try = self.retry.and_then(|policy| policy.per_try_timeout);
         let deadline = per_try.map_or(self.deadline, |limit| self.deadline.min(started + limit));
+        if exchange.notes.grpc.is_some() {
+            let headers = &mut exchange.request.headers;
+            grpc::lower_timeout(headers, deadline.since(started), limits::TIMER_TICK);
+        }
         let upstream = &self.upstream.shared;
         let timer = self.timer;
         let buffers = &self.worker.buffers;

@@ -130,6 +130,25 @@ async def cancel(echo):
     raise AssertionError("the server was not told")
 
 
+async def broken(echo):
+    """Whoever runs this ends the server once the call has begun."""
+    call = echo.Forever(b"")
+    assert await call.read() == b"begun"
+    print("begun", flush=True)
+    try:
+        while await call.read() != grpc.aio.EOF:
+            pass
+    except grpc.aio.AioRpcError:
+        pass
+    assert await call.code() == grpc.StatusCode.UNAVAILABLE, await call.code()
+    assert "closed the connection early" in await call.details(), await call.details()
+
+
+async def unavailable(echo):
+    error = await failure(echo.Unary(b""))
+    assert error.code() == grpc.StatusCode.UNAVAILABLE, error
+
+
 async def big(echo):
     message = bytes(range(256)) * (64 << 10)  # 16 MiB
     assert await echo.Unary(message) == message

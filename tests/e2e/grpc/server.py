@@ -1,6 +1,6 @@
 """A gRPC server on grpcio, with methods that send what they are asked for. Messages are raw bytes.
 
-Prints its port. With a certificate and key as arguments it speaks TLS.
+Arguments: the port (0 for any), and a certificate and its key for TLS. Prints its port.
 """
 
 import asyncio
@@ -40,8 +40,9 @@ async def bidi(requests, context):
 
 
 async def metadata(request, context):
-    """Sends the caller's metadata back, in the head and in the trailers."""
-    sent = [(k, v) for k, v in context.invocation_metadata() if k.startswith("x-")]
+    """Sends the caller's own metadata back, in the head and in the trailers."""
+    own = ("x-text", "x-data-bin", "x-twice")
+    sent = [(k, v) for k, v in context.invocation_metadata() if k in own]
     await context.send_initial_metadata(sent)
     context.set_trailing_metadata([("trailing-" + k, v) for k, v in sent])
     return request
@@ -114,12 +115,13 @@ async def main():
     ]
     server = grpc.aio.server(options=options)
     server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler("test.Echo", METHODS)])
+    address = "127.0.0.1:" + (sys.argv[1] if len(sys.argv) > 1 else "0")
     if len(sys.argv) > 2:
-        cert, key = (open(path, "rb").read() for path in sys.argv[1:3])
+        cert, key = (open(path, "rb").read() for path in sys.argv[2:4])
         credentials = grpc.ssl_server_credentials([(key, cert)])
-        port = server.add_secure_port("127.0.0.1:0", credentials)
+        port = server.add_secure_port(address, credentials)
     else:
-        port = server.add_insecure_port("127.0.0.1:0")
+        port = server.add_insecure_port(address)
     await server.start()
     print(f"port {port}", flush=True)
     await server.wait_for_termination()

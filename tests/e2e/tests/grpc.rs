@@ -2,14 +2,19 @@
 //! Calls come over HTTP/1 here, which says nothing of the client's protocol: what a call is, its content
 //! type says.
 
+mod by_tonic;
+mod real;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Response};
+use portway_http::grpc;
 use portway_testkit::{Folder, Gateway, Origin, RawClient, RawReply, eventually};
 
+use crate::http2::client::{Client, post, read};
 use crate::http2_upstream::{gateway_to, yaml};
 use crate::support::h2_frames::FrameOrigin;
 use crate::support::h2_origin::{H2Call, H2Origin};
@@ -75,19 +80,120 @@ fn refusals_are_trailers_only() {
 }
 
 #[test]
-fn the_callers_deadline_caps_the_routes_and_is_passed_on() {
+fn the_callers_deadline_caps_the_routes_and_what_is_left_is_passed_on() {
     let origin = H2Origin::start(|mut call| async move {
-        if call.head.headers["grpc-timeout"] == "150m" {
+        if call.path() == "/slow" {
             tokio::time::sleep(Duration::from_secs(20)).await;
         }
         end(&mut call, "0", true);
     });
-    let gateway = gateway_to(origin.addr, "", "timeouts: { request: 300ms }");
-    let timeout = |value: &str| refused(&call(&gateway, "/", &[value])).to_owned();
-    assert_eq!(timeout("grpc-timeout: 150m"), "4");
-    assert_eq!(call(&gateway, "/", &["grpc-timeout: 5S"]).body.len(), 5);
+    let gateway = gateway_to(origin.addr, "", "timeouts: { request: 2s }");
+    let reply = call(&gateway, "/slow", &["grpc-timeout: 150m"]);
+    assert_eq!(refused(&reply), "4");
+    for value in ["1S", "5S"] {
+        let field = format!("grpc-timeout: {value}");
+        assert_eq!(call(&gateway, "/", &[&field]).body.len(), 5);
+    }
     let seen = origin.seen();
-    assert_eq!(seen.requests[1].headers["grpc-timeout"], "5S");
+    let passed = |at: usize| grpc::timeout(&seen.requests[at].headers).expect("a timeout");
+    assert!(passed(1) <= Duration::from_secs(1), "{:?}", passed(1));
+    let capped = passed(2);
+    assert!(capped <= Duration::from_secs(2), "{capped:?}");
+    assert!(capped > Duration::from_secs(1), "{capped:?}");
+}
+
+#[test]
+fn another_try_is_told_what_is_left() {
+    let origin = H2Origin::start(|mut call| async move {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        end(&mut call, "14", false);
+    });
+    let retry = "filters: [ { retry: { max_retries: 2, retry_on: [unavailable], backoff: { base: 1ms, max: 1ms } } } ]";
+    let gateway = gateway_to(origin.addr, "", retry);
+    let _ = call(&gateway, "/", &["grpc-timeout: 10S"]);
+    let seen = origin.seen();
+    let passed: Vec<_> = seen
+        .requests
+        .iter()
+        .map(|head| grpc::timeout(&head.headers).expect("a timeout"))
+        .collect();
+    assert_eq!(passed.len(), 3);
+    assert!(passed[0] > passed[1] && passed[1] > passed[2], "{passed:?}");
+}
+
+#[test]
+fn a_caller_may_take_longer_for_its_messages_than_for_a_request() {
+    let origin = H2Origin::start(|mut call| async move {
+        let _ = call.read().await;
+        end(&mut call, "0", true);
+    });
+    let yaml = yaml(origin.addr, "", "").replace("workers: 1", "workers: 1, read_timeout: 200ms");
+    let gateway = Gateway::start(&yaml);
+    let mut client = Client::connect(gateway.addr());
+    for (content_type, status) in [("application/grpc", 200), ("text/plain", 408)] {
+        let request = post("/").header("content-type", content_type);
+        let (reply, mut out) = client.begin(request, false);
+        let reply = client.run(async {
+            for _ in 0..4 {
+                // The gateway may have given it up.
+                let _ = out.send_data(Bytes::from_static(MESSAGE.as_bytes()), false);
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+            let _ = out.send_data(Bytes::new(), true);
+            read(reply).await.expect("a reply")
+        });
+        assert_eq!(reply.status, status, "{content_type}");
+    }
+}
+
+#[test]
+fn a_reply_that_breaks_off_ends_with_a_status() {
+    let origin = H2Origin::start(|mut call| async move {
+        let mut head = Response::new(());
+        let grpc = HeaderValue::from_static("application/grpc");
+        head.headers_mut().insert("content-type", grpc);
+        let mut stream = call.respond(head);
+        let _ = stream.send_data(Bytes::from_static(MESSAGE.as_bytes()), false);
+        if call.path() == "/silent" {
+            std::future::pending::<()>().await;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        stream.send_reset(h2::Reason::INTERNAL_ERROR);
+    });
+    let folder = Folder::new();
+    let log = folder.path().join("access.log");
+    let filters = format!(
+        "filters: [ {{ logging: {{ output: \"{}\" }} }} ]",
+        log.display()
+    );
+    let gateway = gateway_to(origin.addr, "", &filters);
+    let mut client = Client::connect(gateway.addr());
+    let request = |path| {
+        let request = post(path).header("content-type", "application/grpc");
+        request.header("grpc-timeout", "300m")
+    };
+    for (path, status) in [("/broken", "14"), ("/silent", "4")] {
+        let reply = client.send(request(path), MESSAGE.as_bytes());
+        assert_eq!((reply.status, reply.body.len()), (200, 5), "{path}");
+        let trailers = reply.trailers.expect("trailers");
+        assert_eq!(trailers["grpc-status"], status, "{path}");
+        assert!(trailers.contains_key("grpc-message"), "{path}");
+    }
+    let lines = || std::fs::read_to_string(&log).unwrap_or_default();
+    eventually("both are logged", || lines().lines().count() == 2);
+    let found: Vec<(String, u64)> = lines()
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("JSON"))
+        .map(|record: serde_json::Value| {
+            let code = record["code"].as_str().unwrap_or_default().to_owned();
+            (code, record["grpc_status"].as_u64().unwrap_or(99))
+        })
+        .collect();
+    let wanted = [
+        ("upstream_reset".to_owned(), 14),
+        ("upstream_timeout".to_owned(), 4),
+    ];
+    assert_eq!(found, wanted);
 }
 
 #[test]

@@ -3,7 +3,8 @@
 //! Must hold: at most one frame is held here, and the next one is pulled only when the peer has made
 //! room for the last: a slow reader slows the source of its own body and nobody else. Octets are counted
 //! against the length that the head announced; a body that broke, or that is not as long as announced,
-//! resets its stream (RFC 9113, section 8.1.1), as does one that is dropped half-way.
+//! resets its stream (RFC 9113, section 8.1.1), as does one that is dropped half-way. Only a gRPC reply
+//! that broke ends in order: its trailers say that it failed.
 
 use std::task::{Context, Poll, ready};
 
@@ -13,6 +14,7 @@ use http::HeaderMap;
 use portway_core::{Code, ProxyError};
 
 use crate::body::{Body, BodyLength, Frame, PollFrame};
+use crate::grpc;
 use crate::h1::Role;
 
 /// What frames are pulled from.
@@ -53,6 +55,8 @@ pub struct Outgoing {
     pub bytes: u64,
     ended: bool,
     waits_for_peer: bool,
+    /// A gRPC reply to a client that reads its trailers.
+    is_call: bool,
 }
 
 impl Outgoing {
@@ -68,7 +72,13 @@ impl Outgoing {
             bytes: 0,
             ended: false,
             waits_for_peer: false,
+            is_call: false,
         }
+    }
+
+    /// The reply is a gRPC call's: if it breaks off, its trailers say so.
+    pub fn set_call(&mut self) {
+        self.is_call = true;
     }
 
     /// Ready when all of it, with its end, is on its way, or never will be: the stream is then reset. An
@@ -82,12 +92,32 @@ impl Outgoing {
             return Poll::Ready(Ok(()));
         }
         let sent = ready!(self.poll_send(cx, source));
-        if sent.is_err() {
-            self.reset();
+        if let Err(error) = &sent {
+            self.break_off(error);
         }
         self.ended = true;
         self.waits_for_peer = false;
         Poll::Ready(sent)
+    }
+
+    /// Ends what cannot be completed: a gRPC reply with its status, if the peer has read so far and will
+    /// read on, anything else by a reset.
+    pub fn break_off(&mut self, error: &ProxyError) {
+        if self.ended {
+            return;
+        }
+        self.ended = true;
+        let takes_trailers = self.is_call
+            && error.kind != Code::ClientGone
+            && self.held.is_empty()
+            && !matches!(self.announced, BodyLength::Exact(1..));
+        let told = takes_trailers && {
+            let fields = grpc::ending_fields(error);
+            self.stream.send_trailers(fields).is_ok()
+        };
+        if !told {
+            self.reset();
+        }
     }
 
     /// Whether the last poll waited for the peer to make room (rather than for the body to come).

@@ -15,7 +15,7 @@ use portway_core::{Code, Mono, ProxyError};
 use portway_http::h1::serialize::is_bodiless;
 use portway_http::h2::{Arrived, HasBody, Outgoing, Stream, Waiting};
 use portway_http::upgrade::{Line, WEBSOCKET_KEY, key};
-use portway_http::{Body, Exchange, Protocol, Reply};
+use portway_http::{Body, Exchange, Protocol, Reply, grpc};
 use portway_net::Timer;
 use portway_plan::ListenerPlan;
 
@@ -163,6 +163,7 @@ impl Turn<'_> {
         let Handled { mut reply, lease } = handled;
         if exchange.notes.code != Some(Code::ClientGone) {
             let has_body = has_body(&exchange.request.method, &reply);
+            let is_call = exchange.notes.grpc.is_some() && grpc::is_grpc(&reply.headers);
             let own = &exchange.own_fields;
             let date = self.session.worker.date.borrow().clone();
             let sent = self.stream.send_head(&mut reply, has_body, own, &date);
@@ -172,6 +173,9 @@ impl Turn<'_> {
             let written = match sent {
                 Ok(None) => Ok(()),
                 Ok(Some(mut out)) => {
+                    if is_call {
+                        out.set_call();
+                    }
                     let written = self.write(&mut out, &mut reply.body, lease.as_ref()).await;
                     exchange.notes.bytes_out = out.bytes;
                     written
@@ -200,14 +204,18 @@ impl Turn<'_> {
         lease: Option<&Lease<'_>>,
     ) -> Result<(), ProxyError> {
         let mut patience = Patience::new(self.timer, self.listener, lease, out.bytes);
-        poll_fn(|cx| match out.poll(cx, body) {
+        let written = poll_fn(|cx| match out.poll(cx, body) {
             Poll::Ready(done) => Poll::Ready(done),
             Poll::Pending => {
                 patience.note(out.bytes, out.waits_for_peer());
                 patience.poll(cx, Mono::NEVER).map(Err)
             }
         })
-        .await
+        .await;
+        if let Err(error) = &written {
+            out.break_off(error);
+        }
+        written
     }
 }
 

@@ -221,7 +221,7 @@ fn a_target_that_does_not_answer_a_ping_loses_its_connection() {
 fn a_target_that_answers_pings_may_take_its_time() {
     let pinged = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&pinged);
-    let (release, released) = std::sync::mpsc::channel::<()>();
+    let (release, released) = std::sync::mpsc::sync_channel::<()>(0);
     let released = std::sync::Mutex::new(released);
     let origin = FrameOrigin::start(&[], move |conn| {
         let stream = conn.request().expect("a request");

@@ -64,7 +64,7 @@ fn a_target_that_agreed_on_http2_alone_is_asked_to_agree_on_http1() {
     let ca = Authority::new();
     ca.issue("chat", &["127.0.0.1"]);
     let (peer, spoken) = target(&ca, &[b"h2", b"http/1.1"]);
-    let upstream = format!("protocol: h2c, tls: {{ ca: {} }}", ca.path("ca.pem"));
+    let upstream = format!("protocol: h2, tls: {{ ca: {} }}", ca.path("ca.pem"));
     let config = Config::at(peer.addr(), &upstream);
     let gateway = Gateway::start(&config.yaml().replace("http://", "https://"));
     says(&mut open(gateway.addr()), Message::text("from HTTP/1"));
