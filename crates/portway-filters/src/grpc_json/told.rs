@@ -24,13 +24,12 @@ use super::rules::Rule;
 use super::status::{Details, Failure, MESSAGE};
 
 /// Fields of a call that mean nothing to a client of JSON.
-static CALL_FIELDS: [HeaderName; 6] = [
+static CALL_FIELDS: [HeaderName; 5] = [
     HeaderName::from_static("grpc-status"),
     MESSAGE,
     super::status::DETAILS,
     HeaderName::from_static("grpc-encoding"),
     HeaderName::from_static("grpc-accept-encoding"),
-    HeaderName::from_static("grpc-status-name"),
 ];
 
 /// How the messages of a stream are put together.
