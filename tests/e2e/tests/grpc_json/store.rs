@@ -198,8 +198,10 @@ async fn odd(call: &mut H2Call, name: &str) -> bool {
         }
         Some("http") => call.reply(200, "<html>"),
         Some("stalled") => {
-            let mut stream = call.respond(head());
-            wait_reset(&mut stream).await;
+            // Whoever asked may have left already.
+            if let Ok(mut stream) = call.respond.send_response(head(), false) {
+                wait_reset(&mut stream).await;
+            }
         }
         _ => return false,
     }
