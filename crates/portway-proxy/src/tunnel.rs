@@ -176,13 +176,13 @@ impl Tunnel {
             end = passing => end,
             end = woken => end,
         };
-        // Once all is said, browsers close without TLS's own goodbye; and at a drain's deadline a connection
-        // that others use too may break before this is looked at.
-        let is_over = leaving.is_agreed() || worker.wheel.now() >= cut;
-        let end = if is_over && end.is_broken() {
-            End::Cut
-        } else {
-            end
+        // Whoever was told that it ends may break off: browsers close without TLS's own goodbye, or reset
+        // their stream. And at a drain's deadline a connection that others use too may break first.
+        let end = match end {
+            End::Client(_) if client_side.was_told() => End::Closed,
+            End::Target(_) if target_side.was_told() => End::Closed,
+            end if end.is_broken() && worker.wheel.now() >= cut => End::Cut,
+            end => end,
         };
         let how = match end.is_broken() {
             true => Parting::Broken,

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
+use h2::Reason;
 use h2::ext::Protocol;
 use http::request::Builder;
 use http::{Request, Response};
@@ -373,6 +374,31 @@ fn a_drain_tells_both_ends_of_a_stream() {
     while socket.read().is_ok() {}
     gateway.wait_connections(0);
     assert_eq!(config.record_of(200)["code"], Value::Null);
+}
+
+/// As Chromium does when the stream's end comes with the closing frame.
+#[test]
+fn a_stream_reset_by_a_client_that_was_told_to_go_is_no_error() {
+    let target = H2Echo::start();
+    let config = target.config();
+    let gateway = Gateway::start(&config.yaml());
+    let mut socket = open_h2(gateway.addr());
+    says(&mut socket, Message::text("hello"));
+    gateway.drain(Duration::from_secs(30));
+    expect_going_away(&mut socket);
+    socket.get_mut().send.send_reset(Reason::CANCEL);
+    assert_eq!(config.record_of(200)["code"], Value::Null);
+}
+
+#[test]
+fn a_client_that_leaves_unasked_is_told_of_in_the_log() {
+    let target = H2Echo::start();
+    let config = target.config();
+    let gateway = Gateway::start(&config.yaml());
+    let mut socket = open_h2(gateway.addr());
+    says(&mut socket, Message::text("hello"));
+    socket.get_mut().send.send_reset(Reason::CANCEL);
+    assert_eq!(config.record_of(200)["code"], "client_gone");
 }
 
 #[test]
