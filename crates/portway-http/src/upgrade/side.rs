@@ -112,7 +112,9 @@ impl Side {
     /// Whether a closing frame went out to this side, the gateway's or the other peer's.
     #[must_use]
     pub fn was_told(&self) -> bool {
-        self.talk.as_ref().is_some_and(|talk| talk.said || talk.heard)
+        self.talk
+            .as_ref()
+            .is_some_and(|talk| talk.said || talk.heard)
     }
 
     /// Leaves the peer.
