@@ -36,12 +36,13 @@ def options_of(arguments):
     parser.add_argument("--no-build", action="store_true", help="use the binaries as they are")
     parser.add_argument("--write", action="store_true",
                         help="write docs/performance.md also after a quick or partial run")
+    parser.add_argument("--add", action="store_true",
+                        help="keep the scenarios that the last run on this commit stored")
     parser.add_argument("--from", dest="stored", metavar="JSON",
                         help="no run: make the page from stored results")
     options = parser.parse_args(arguments)
     options.rounds = options.rounds or (2 if options.quick else 5)
     options.seconds = options.seconds or (3 if options.quick else 6)
-    options.complete = not (options.quick or options.only or options.scenarios)
     options.only = chosen(parser, options.only, CONTESTANTS)
     options.scenarios = chosen(parser, options.scenarios, SCENARIOS)
     return options
@@ -76,11 +77,10 @@ def main(arguments):
     except (LookupError, StartError) as error:
         say(f"bench/run: {error}")
         return 2
-    RESULTS.write_text(json.dumps(results, indent=1))
     say("")
     say(report.table(results))
     say(f"results: {RESULTS}")
-    if options.complete or options.write:
+    if results["complete"] or options.write:
         write_page(results)
     else:
         say("a quick or partial run: docs/performance.md is left as it is (--write overrides)")
@@ -111,7 +111,8 @@ def run(options):
     results = {
         "date": datetime.date.today().isoformat(),
         "commit": commit(),
-        "options": {"rounds": options.rounds, "seconds": options.seconds, "complete": options.complete},
+        "options": {"rounds": options.rounds, "seconds": options.seconds},
+        "left_out": {},
         "machine": machine.facts(),
         "versions": {name: peer.version for name, peer in found.items()},
         "sources": {name: peers.describe(name) for name in found},
@@ -119,6 +120,8 @@ def run(options):
         "missing": missing,
         "scenarios": {},
     }
+    if options.add:
+        take_up(results)
     arena = Arena(names, found, wrk, say)
     try:
         for scenario in options.scenarios:
@@ -126,10 +129,27 @@ def run(options):
             outcome = one_scenario(scenario, arena, options, results)
             if outcome is not None:
                 results["scenarios"][scenario] = outcome
+            results["left_out"].update(arena.left_out)
+            results["complete"] = not options.quick and set(results["scenarios"]) == set(SCENARIOS) \
+                and set(names) | set(missing) == set(CONTESTANTS)
+            # After each one: a run that is cut short goes on with `--add`.
+            RESULTS.write_text(json.dumps(results, indent=1))
     finally:
         arena.close()
-    results["left_out"] = arena.left_out
     return results
+
+
+def take_up(results):
+    """Puts the scenarios of the stored results into these, when they are of the same commit and machine."""
+    try:
+        stored = json.loads(RESULTS.read_text())
+    except FileNotFoundError:
+        return
+    for name in ("commit", "machine", "options"):
+        if stored[name] != results[name]:
+            raise LookupError(f"--add: {RESULTS} is of another {name}: {stored[name]}, not {results[name]}")
+    for name in ("versions", "sources", "notes", "left_out", "scenarios"):
+        results[name] = {**stored[name], **results[name]}
 
 
 def one_scenario(scenario, arena, options, results):

@@ -178,7 +178,7 @@ def ran(results):
     lines = [
         f"- Date {results['date']}, commit {results['commit']}; "
         f"{options['rounds']} interleaved rounds of {options['seconds']} s"
-        + ("." if options["complete"] else " (a quick or partial run)."),
+        + ("." if results["complete"] else " (a quick or partial run)."),
         f"- Machine: {machine['cores']} cores ({machine['cpu']}, {machine['architecture']}), "
         f"{machine['memory_gib']} GiB, Linux {machine['kernel']}.",
     ]

@@ -3,18 +3,21 @@
 //! Must hold: a request is due at its own time whatever happened before, and a late answer counts
 //! against the requests it delayed (latency runs from the due time when the connection was still
 //! busy then, otherwise from the moment of sending: the generator's own late wake-up is not the
-//! proxy's). One blocking thread for each connection: nothing in here queues.
+//! proxy's). One thread for all connections, which sleeps when nothing is due: the backend shares its
+//! core, and a thread for each connection takes more of that core than the backend does.
 //! It never opens a connection during the measurement.
 //!
 //! Usage: `paced PORT PATH CONNECTIONS REQUESTS_PER_SECOND SECONDS`; prints one JSON object.
 
+use std::collections::VecDeque;
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::process::ExitCode;
-use std::thread;
 use std::time::Duration;
 
 use portway_core::{Clock, Mono};
+use rustix::buffer::spare_capacity;
+use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
 
 /// An answer that takes longer ends the run with an error instead of hanging it.
 const READ_TIMEOUT: Duration = Duration::from_secs(10);
@@ -43,26 +46,13 @@ impl Load {
         (load.connections > 0 && load.rate > 0.0 && load.seconds > 0.0).then_some(load)
     }
 
-    /// Time between two requests of one connection.
-    fn gap(&self) -> Duration {
-        Duration::from_secs_f64(f64::from(self.connections) / self.rate)
+    /// When the request of this number is due, after the first.
+    fn due(&self, number: u64) -> Duration {
+        Duration::from_secs_f64(number as f64 / self.rate)
     }
-}
 
-/// Reads one answer with a `Content-Length`; says how many bytes it had.
-fn read_answer(stream: &mut TcpStream, buffer: &mut [u8]) -> io::Result<usize> {
-    let mut filled = 0;
-    loop {
-        let read = stream.read(&mut buffer[filled..])?;
-        if read == 0 {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-        filled += read;
-        if let Some(total) = answer_bytes(&buffer[..filled])?
-            && filled >= total
-        {
-            return Ok(total);
-        }
+    fn requests(&self) -> u64 {
+        (self.rate * self.seconds) as u64
     }
 }
 
@@ -83,59 +73,110 @@ fn answer_bytes(bytes: &[u8]) -> io::Result<Option<usize>> {
     Ok(Some(head_end + 4 + length))
 }
 
-/// Drives one connection; latencies in nanoseconds.
-fn drive(mut stream: TcpStream, load: &Load, clock: &Clock, first: Mono) -> io::Result<Vec<u64>> {
-    let request = format!("GET {} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n", load.path);
-    let mut buffer = vec![0_u8; 64 * 1024];
-    let mut latencies = Vec::new();
-    let mut due = first;
-    let end = first + Duration::from_secs_f64(load.seconds);
-    while due < end {
-        let now = clock.now();
-        let start = if now < due {
-            thread::sleep(due.since(now));
-            clock.now()
-        } else {
-            due
-        };
-        stream.write_all(request.as_bytes())?;
-        read_answer(&mut stream, &mut buffer)?;
-        latencies.push(clock.now().since(start).as_nanos() as u64);
-        due = due + load.gap();
-    }
-    Ok(latencies)
+/// One connection: a request under way at most, and those that are late because of it.
+struct Conn {
+    stream: TcpStream,
+    /// From when the latency of the request under way runs.
+    start: Option<Mono>,
+    late: VecDeque<Mono>,
+    buffer: Vec<u8>,
+    filled: usize,
 }
 
+impl Conn {
+    fn open(load: &Load) -> io::Result<Conn> {
+        let stream = TcpStream::connect(SocketAddr::from((Ipv4Addr::LOCALHOST, load.port)))?;
+        stream.set_nodelay(true)?;
+        stream.set_nonblocking(true)?;
+        Ok(Conn {
+            stream,
+            start: None,
+            late: VecDeque::new(),
+            buffer: vec![0; 64 * 1024],
+            filled: 0,
+        })
+    }
+
+    fn ask(&mut self, request: &[u8], start: Mono) -> io::Result<()> {
+        self.start = Some(start);
+        self.stream.write_all(request)
+    }
+
+    /// Reads what has come; `true` once the answer is whole.
+    fn hear(&mut self) -> io::Result<bool> {
+        loop {
+            match self.stream.read(&mut self.buffer[self.filled..]) {
+                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok(read) => self.filled += read,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
+                Err(error) => return Err(error),
+            }
+            if let Some(total) = answer_bytes(&self.buffer[..self.filled])?
+                && self.filled >= total
+            {
+                self.filled = 0;
+                return Ok(true);
+            }
+        }
+    }
+}
+
+/// Latencies in nanoseconds, sorted.
 fn run(load: &Load) -> io::Result<Vec<u64>> {
     let clock = Clock::system();
-    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, load.port));
-    let mut streams = Vec::new();
-    for _ in 0..load.connections {
-        let stream = TcpStream::connect(address)?;
-        stream.set_nodelay(true)?;
-        stream.set_read_timeout(Some(READ_TIMEOUT))?;
-        streams.push(stream);
+    let request = format!("GET {} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n", load.path);
+    let request = request.as_bytes();
+    let ready = epoll::create(CreateFlags::CLOEXEC)?;
+    let mut conns = Vec::new();
+    for number in 0..u64::from(load.connections) {
+        let conn = Conn::open(load)?;
+        epoll::add(
+            &ready,
+            &conn.stream,
+            EventData::new_u64(number),
+            EventFlags::IN,
+        )?;
+        conns.push(conn);
     }
     let begin = clock.now() + Duration::from_millis(50);
-    let mut latencies = Vec::new();
-    thread::scope(|scope| {
-        let mut threads = Vec::new();
-        for (index, stream) in streams.into_iter().enumerate() {
-            // Spread the connections over the gap, so that requests come evenly, not in volleys.
-            let offset = load
-                .gap()
-                .mul_f64(index as f64 / f64::from(load.connections));
-            let clock = &clock;
-            threads.push(scope.spawn(move || drive(stream, load, clock, begin + offset)));
+    let total = load.requests();
+    let mut latencies = Vec::with_capacity(total as usize);
+    let mut next = 0;
+    let mut events = Vec::with_capacity(conns.len());
+    while (latencies.len() as u64) < total {
+        let mut wait = READ_TIMEOUT;
+        while next < total {
+            let (now, due) = (clock.now(), begin + load.due(next));
+            if now < due {
+                wait = due.since(now);
+                break;
+            }
+            let at = (next % u64::from(load.connections)) as usize;
+            match conns[at].start {
+                Some(_) => conns[at].late.push_back(due),
+                None => conns[at].ask(request, now)?,
+            }
+            next += 1;
         }
-        for thread in threads {
-            let measured = thread
-                .join()
-                .unwrap_or_else(|_| Err(io::Error::other("a connection's thread panicked")));
-            latencies.extend(measured?);
+        let timeout = wait.try_into().map_err(io::Error::other)?;
+        events.clear();
+        epoll::wait(&ready, spare_capacity(&mut events), Some(&timeout))?;
+        if events.is_empty() && next == total {
+            return Err(io::ErrorKind::TimedOut.into());
         }
-        Ok::<(), io::Error>(())
-    })?;
+        for event in events.drain(..) {
+            let conn = &mut conns[event.data.u64() as usize];
+            while conn.hear()? {
+                let start = conn.start.take();
+                let start = start.ok_or_else(|| io::Error::other("an answer nobody asked for"))?;
+                latencies.push(clock.now().since(start).as_nanos() as u64);
+                match conn.late.pop_front() {
+                    Some(due) => conn.ask(request, due)?,
+                    None => break,
+                }
+            }
+        }
+    }
     latencies.sort_unstable();
     Ok(latencies)
 }
