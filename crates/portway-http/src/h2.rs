@@ -8,7 +8,6 @@
 pub mod ask;
 pub mod client;
 mod guard;
-pub mod head;
 pub mod incoming;
 pub mod meter;
 pub mod outgoing;
@@ -18,7 +17,7 @@ mod tunnel;
 pub use client::Client;
 pub use incoming::Incoming;
 pub use outgoing::{Frames, Outgoing};
-pub use server::{Arrived, Connection, Ended, HasBody, Stream};
+pub use server::{Arrived, Connection, Ended, Stream};
 pub use tunnel::{Tunnel, Waiting};
 
 /// What a client sends first (RFC 9113, section 3.4).

@@ -15,6 +15,7 @@ pub mod own_fields;
 pub mod replay;
 pub mod reply;
 pub mod request;
+pub mod streams;
 pub mod to_target;
 pub mod upgrade;
 

@@ -1,65 +1,27 @@
-//! An HTTP/2 client connection: one task drives it, and one task runs each of its streams' exchanges.
+//! An HTTP/2 client connection: one task drives it, and one task runs each of its streams' exchanges
+//! ([`crate::streams`]).
 //!
 //! Must hold: streams are told apart by nothing but their exchange, which goes the same way as one of
 //! HTTP/1; a stream that waits holds up no other; every wait has a deadline; a connection that ends in
 //! order lets its streams finish, and one that floods is ended, counted and named.
 
-mod stream;
-
-use std::cell::Cell;
 use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
-use std::time::Duration;
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use portway_core::{Mono, limits};
 use portway_http::h1::Io;
 use portway_http::h2::{Arrived, Connection, Ended};
+use portway_http::streams::{Request, Stream};
 use portway_net::{Lingering, Timer, with_deadline};
 use portway_plan::ClientTimeouts;
 
 use crate::snapshot::Door;
+use crate::streams::{self, GRACE, Running, Session};
 use crate::worker::Worker;
-
-/// A client that was told that its connection ends has this long to take note.
-const GRACE: Duration = Duration::from_secs(2);
-
-/// What the tasks of one connection share.
-struct Session {
-    worker: Rc<Worker>,
-    door: Arc<Door>,
-    peer: SocketAddr,
-    tls: Option<Arc<portway_tls::Session>>,
-    /// Exchanges that run, also of streams that the client has given up meanwhile.
-    running: Cell<usize>,
-    /// The connection's own task, to be woken when none runs any more.
-    driver: Cell<Option<Waker>>,
-}
-
-/// Counts an exchange as running.
-struct Running(Rc<Session>);
-
-impl Running {
-    fn new(session: &Rc<Session>) -> Running {
-        session.running.set(session.running.get() + 1);
-        Running(Rc::clone(session))
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let left = self.0.running.get() - 1;
-        self.0.running.set(left);
-        if left == 0
-            && let Some(driver) = self.0.driver.take()
-        {
-            driver.wake();
-        }
-    }
-}
 
 /// Serves a client's connection to its end. `early` was read from it before it was known to be HTTP/2.
 pub async fn serve(
@@ -81,14 +43,7 @@ pub async fn serve(
     let Ok(Ok(connection)) = with_deadline(&timer, deadline, accepting).await else {
         return;
     };
-    let session = Rc::new(Session {
-        worker,
-        door,
-        peer: SocketAddr::new(peer.ip().to_canonical(), peer.port()),
-        tls,
-        running: Cell::new(0),
-        driver: Cell::new(None),
-    });
+    let session = Session::new(worker, door, peer, tls);
     let mut driver = Driver {
         quiet_since: Some(session.worker.wheel.now()),
         session,
@@ -139,12 +94,12 @@ impl Driver {
                 Poll::Ready(Err(ended)) => return Poll::Ready(ended),
                 Poll::Pending => {}
             }
-            if cut && self.session.running.get() == 0 {
+            if cut && self.session.running() == 0 {
                 return Poll::Ready(self.connection.verdict());
             }
             let deadline = self.deadline();
             if self.timer.poll(cx, deadline).is_pending() {
-                self.session.driver.set(Some(cx.waker().clone()));
+                self.session.wake_when_none_runs(cx.waker());
                 return Poll::Pending;
             }
             if let Some(ended) = self.be_late() {
@@ -156,12 +111,12 @@ impl Driver {
     fn start(&mut self, arrived: Arrived) {
         self.seen_request = true;
         // The library forgets a stream that was reset; its exchange may still have to notice.
-        if self.session.running.get() >= limits::H2_STREAMS_MAX as usize {
+        if self.session.running() >= limits::H2_STREAMS_MAX as usize {
             arrived.stream().refuse();
             return;
         }
         let running = Running::new(&self.session);
-        tokio::task::spawn_local(stream::exchange(running, arrived));
+        tokio::task::spawn_local(streams::exchange(running, arrived));
     }
 
     /// Until when what is waited for now must have come.
@@ -189,7 +144,7 @@ impl Driver {
         } else {
             self.timeouts.header
         };
-        let nothing_runs = self.session.running.get() == 0;
+        let nothing_runs = self.session.running() == 0;
         let quiet = since(&mut self.quiet_since, nothing_runs).map_or(Mono::NEVER, |at| at + wait);
         head.min(quiet)
     }
@@ -227,16 +182,5 @@ impl Driver {
                 "an HTTP/2 connection broke"
             ),
         }
-    }
-}
-
-impl Session {
-    fn is_ending(&self) -> bool {
-        self.worker.is_ending() || self.door.drain.is_ending()
-    }
-
-    /// Whether the deadline of the drain has passed.
-    fn is_cut(&self) -> bool {
-        self.door.drain.is_stopped() || self.worker.shared.drain.is_stopped()
     }
 }

@@ -24,6 +24,7 @@ mod reflect;
 pub mod rewrite;
 pub mod secure;
 pub mod snapshot;
+pub(crate) mod streams;
 pub mod tcp;
 pub mod tunnel;
 pub mod turns;

@@ -15,13 +15,13 @@ use std::task::{Context, Poll, ready};
 use ::h2::{Reason, RecvStream};
 use bytes::Bytes;
 use http::HeaderMap;
-use portway_core::{Code, ProxyError, limits};
+use portway_core::{Code, ProxyError};
 
 use crate::body::{BodyLength, Frame, PollFrame};
 use crate::grpc;
 use crate::h1::Role;
 use crate::h2::client::Slot;
-use crate::hygiene::trailers;
+use crate::streams::{Arriving, At};
 
 /// Something to be done while the body is read, like sending the rest of the request it answers.
 pub type Companion = Pin<Box<dyn Future<Output = ()>>>;
@@ -29,16 +29,9 @@ pub type Companion = Pin<Box<dyn Future<Output = ()>>>;
 /// A body that is still on its stream.
 pub struct Incoming {
     stream: RecvStream,
-    /// Who sends it: decides whose fault a broken stream is.
-    role: Role,
-    /// What of the declared length is still to come.
-    declared: BodyLength,
+    account: Arriving,
     /// Octets of the last frame: room for more once it is used up.
     unreleased: usize,
-    bytes: Rc<Cell<u64>>,
-    /// The most octets it may have; 0 for no limit.
-    bytes_max: u64,
-    at: At,
     /// Called when somebody first wants a frame.
     before_first: Option<Box<dyn FnOnce()>>,
     companion: Option<Companion>,
@@ -48,25 +41,14 @@ pub struct Incoming {
     _slot: Option<Slot>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum At {
-    Data,
-    Trailers,
-    End,
-}
-
 impl Incoming {
     /// The body behind a head that declared this length. `role` says who sends it.
     #[must_use]
     pub fn new(stream: RecvStream, role: Role, declared: BodyLength) -> Incoming {
         Incoming {
             stream,
-            role,
-            declared,
+            account: Arriving::new(role, declared),
             unreleased: 0,
-            bytes: Rc::default(),
-            bytes_max: 0,
-            at: At::Data,
             before_first: None,
             companion: None,
             ending: None,
@@ -103,28 +85,27 @@ impl Incoming {
     /// Octets handed out so far; goes on counting when the body has moved on.
     #[must_use]
     pub fn counter(&self) -> Rc<Cell<u64>> {
-        Rc::clone(&self.bytes)
+        self.account.counter()
     }
 
     /// Sets the most octets the body may have; 0 for no limit.
     pub fn limit(&mut self, bytes_max: u64) {
-        self.bytes_max = bytes_max;
+        self.account.limit(bytes_max);
     }
 
     /// What is known of the octets that are still to come.
     #[must_use]
     pub fn length(&self) -> BodyLength {
-        match self.at {
-            At::Data if self.stream.is_end_stream() => BodyLength::Exact(0),
-            At::Data => self.declared,
-            At::Trailers | At::End => BodyLength::Exact(0),
+        if self.stream.is_end_stream() {
+            return BodyLength::Exact(0);
         }
+        self.account.length()
     }
 
     /// Whether the peer has ended it and all of it has been handed out, trailers too.
     #[must_use]
     pub fn is_over(&self) -> bool {
-        self.at == At::End || self.stream.is_end_stream()
+        self.account.at == At::End || self.stream.is_end_stream()
     }
 
     /// Goes on with what is to be done while it is read, also while nobody has room for a frame.
@@ -146,30 +127,32 @@ impl Incoming {
         }
         let polled = ready!(self.poll_next(cx));
         if !matches!(polled, Ok(Some(_))) {
-            self.at = At::End;
+            self.account.at = At::End;
         }
         Poll::Ready(polled.transpose())
     }
 
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Frame>, ProxyError>> {
         self.release();
-        while self.at == At::Data {
+        while self.account.at == At::Data {
             match ready!(self.stream.poll_data(cx)) {
                 Some(Ok(data)) if data.is_empty() => {}
                 Some(Ok(data)) => return Poll::Ready(self.take(data).map(Some)),
                 Some(Err(error)) if self.is_whole_despite(&error) => {
                     return Poll::Ready(Ok(None));
                 }
-                Some(Err(error)) => return Poll::Ready(Err(stream_error(self.role, error))),
-                None => self.end_of_data()?,
+                Some(Err(error)) => {
+                    return Poll::Ready(Err(stream_error(self.account.role, error)));
+                }
+                None => self.account.end_of_data()?,
             }
         }
-        if self.at == At::End {
+        if self.account.at == At::End {
             return Poll::Ready(Ok(None));
         }
         let section = ready!(self.stream.poll_trailers(cx))
-            .map_err(|error| stream_error(self.role, error))?;
-        self.at = At::End;
+            .map_err(|error| stream_error(self.account.role, error))?;
+        self.account.at = At::End;
         Poll::Ready(self.clean(section).map(|t| t.map(Frame::Trailers)))
     }
 
@@ -184,69 +167,30 @@ impl Incoming {
 
     fn take(&mut self, data: Bytes) -> Result<Frame, ProxyError> {
         self.unreleased = data.len();
-        let bytes = self.bytes.get() + data.len() as u64;
-        self.bytes.set(bytes);
-        if let BodyLength::Exact(left) = self.declared {
-            let left = left
-                .checked_sub(data.len() as u64)
-                .ok_or_else(|| self.malformed("the body is longer than its Content-Length"))?;
-            self.declared = BodyLength::Exact(left);
-        }
-        if self.bytes_max != 0 && bytes > self.bytes_max {
-            return Err(ProxyError::new(
-                Code::PayloadTooLarge,
-                "the request body is over the limit",
-            ));
-        }
+        self.account.take(data.len())?;
         Ok(Frame::Data(data))
     }
 
     /// A target resets without error only after a whole reply, to stop the request (RFC 9113, 8.1).
     fn is_whole_despite(&self, error: &::h2::Error) -> bool {
-        self.role == Role::Target
+        self.account.role == Role::Target
             && error.is_reset()
             && error.is_remote()
             && error.reason() == Some(Reason::NO_ERROR)
-            && !matches!(self.declared, BodyLength::Exact(1..))
-    }
-
-    fn end_of_data(&mut self) -> Result<(), ProxyError> {
-        if matches!(self.declared, BodyLength::Exact(left) if left > 0) {
-            return Err(self.malformed("the body is shorter than its Content-Length"));
-        }
-        self.at = At::Trailers;
-        Ok(())
+            && self.account.is_complete()
     }
 
     fn clean(&self, section: Option<HeaderMap>) -> Result<Option<HeaderMap>, ProxyError> {
-        let Some(mut section) = section else {
+        let Some(section) = section else {
             return Ok(None);
         };
-        if section.len() > limits::HEADERS_MAX || size_of(&section) > limits::TRAILER_BYTES_MAX {
-            return Err(self.malformed("the trailer section is over the limit"));
-        }
+        let ended = grpc::status(&section);
+        let cleaned = self.account.clean(section)?;
         if let Some(ending) = &self.ending {
-            ending.set(grpc::status(&section));
+            ending.set(ended);
         }
-        trailers::clean(&mut section);
-        Ok((!section.is_empty()).then_some(section))
+        Ok(cleaned)
     }
-
-    fn malformed(&self, detail: &'static str) -> ProxyError {
-        let code = match self.role {
-            Role::Client => Code::BadRequest,
-            Role::Target => Code::UpstreamBadReply,
-        };
-        ProxyError::new(code, detail)
-    }
-}
-
-/// Octets of the section as HTTP/1 would write it.
-fn size_of(section: &HeaderMap) -> usize {
-    let line = |(name, value): (&http::HeaderName, &http::HeaderValue)| {
-        name.as_str().len() + value.len() + ": \r\n".len()
-    };
-    section.iter().map(line).sum()
 }
 
 /// What an error on a stream, or on its connection, means for the exchange.

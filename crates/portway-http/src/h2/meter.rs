@@ -7,6 +7,8 @@
 
 use portway_core::{Flood, Mono, limits};
 
+use crate::streams::Budget;
+
 /// Frame types (RFC 9113, section 6).
 mod kind {
     pub const DATA: u8 = 0;
@@ -89,35 +91,6 @@ fn named(said: &[u8]) -> Option<Flood> {
     ];
     let found = names.into_iter().find(|(name, _)| said.ends_with(name));
     found.map(|(_, flood)| flood)
-}
-
-/// So many frames, more with time and with work.
-#[derive(Debug)]
-struct Budget {
-    left: u32,
-    max: u32,
-    per_second: u32,
-}
-
-impl Budget {
-    const fn new(max: u32, per_second: u32) -> Budget {
-        Budget {
-            left: max,
-            max,
-            per_second,
-        }
-    }
-
-    /// Whether there was one left.
-    fn spend(&mut self) -> bool {
-        let left = self.left.checked_sub(1);
-        self.left = left.unwrap_or(0);
-        left.is_some()
-    }
-
-    fn earn(&mut self, frames: u32) {
-        self.left = self.left.saturating_add(frames).min(self.max);
-    }
 }
 
 /// One connection's budgets.
@@ -248,7 +221,7 @@ impl Meter {
             &mut self.other,
         ];
         for budget in budgets {
-            budget.earn(budget.per_second.saturating_mul(seconds));
+            budget.refill(seconds);
         }
     }
 }

@@ -16,6 +16,7 @@ use portway_core::{Code, ProxyError};
 use crate::body::{Body, BodyLength, Frame, PollFrame};
 use crate::grpc;
 use crate::h1::Role;
+use crate::streams::{self, Announced};
 
 /// What frames are pulled from.
 pub trait Frames {
@@ -46,8 +47,7 @@ pub struct Outgoing {
     stream: SendStream<Bytes>,
     /// Who reads it: decides whose fault a reset is.
     role: Role,
-    /// What of the announced length is still to come.
-    announced: BodyLength,
+    announced: Announced,
     held: Bytes,
     /// Nothing comes after `held`.
     held_is_last: bool,
@@ -66,7 +66,7 @@ impl Outgoing {
         Outgoing {
             stream,
             role,
-            announced,
+            announced: Announced(announced),
             held: Bytes::new(),
             held_is_last: false,
             bytes: 0,
@@ -74,11 +74,6 @@ impl Outgoing {
             waits_for_peer: false,
             is_call: false,
         }
-    }
-
-    /// The reply is a gRPC call's: if it breaks off, its trailers say so.
-    pub fn set_call(&mut self) {
-        self.is_call = true;
     }
 
     /// Ready when all of it, with its end, is on its way, or never will be: the stream is then reset. An
@@ -110,7 +105,7 @@ impl Outgoing {
         let takes_trailers = self.is_call
             && error.kind != Code::ClientGone
             && self.held.is_empty()
-            && !matches!(self.announced, BodyLength::Exact(1..));
+            && self.announced.is_met();
         let told = takes_trailers && {
             let fields = grpc::ending_fields(error);
             self.stream.send_trailers(fields).is_ok()
@@ -148,7 +143,7 @@ impl Outgoing {
                     self.hold(data)?;
                     self.held_is_last = source.is_over();
                     if self.held_is_last {
-                        self.check_whole()?;
+                        self.announced.check_whole()?;
                     }
                 }
                 Poll::Ready(Some(Ok(Frame::Trailers(trailers)))) => {
@@ -189,27 +184,13 @@ impl Outgoing {
     }
 
     fn hold(&mut self, data: Bytes) -> Result<(), ProxyError> {
-        if let BodyLength::Exact(left) = &mut self.announced {
-            *left = left.checked_sub(data.len() as u64).ok_or_else(|| {
-                ProxyError::new(Code::Internal, "a body is longer than announced")
-            })?;
-        }
+        self.announced.take(data.len())?;
         self.held = data;
         Ok(())
     }
 
-    fn check_whole(&self) -> Result<(), ProxyError> {
-        match self.announced {
-            BodyLength::Exact(1..) => Err(ProxyError::new(
-                Code::Internal,
-                "a body is shorter than announced",
-            )),
-            _ => Ok(()),
-        }
-    }
-
     fn end(&mut self, trailers: Option<HeaderMap>) -> Result<(), ProxyError> {
-        self.check_whole()?;
+        self.announced.check_whole()?;
         let sent = match trailers {
             Some(trailers) => self.stream.send_trailers(trailers),
             None => self.stream.send_data(Bytes::new(), true),
@@ -250,6 +231,28 @@ impl Outgoing {
             Role::Target => Reason::CANCEL,
             Role::Client => Reason::INTERNAL_ERROR,
         });
+    }
+}
+
+impl streams::Outgoing for Outgoing {
+    fn poll(&mut self, cx: &mut Context<'_>, source: &mut Body) -> Poll<Result<(), ProxyError>> {
+        Outgoing::poll(self, cx, source)
+    }
+
+    fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    fn waits_for_peer(&self) -> bool {
+        self.waits_for_peer
+    }
+
+    fn set_call(&mut self) {
+        self.is_call = true;
+    }
+
+    fn break_off(&mut self, error: &ProxyError) {
+        Outgoing::break_off(self, error);
     }
 }
 

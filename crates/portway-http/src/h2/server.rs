@@ -5,9 +5,7 @@
 //! its reply is whole is reset.
 //! Never: routes, waits by itself, or answers a request: that is up to whoever drives the connection.
 
-mod fields;
-
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::fmt;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
@@ -15,21 +13,20 @@ use std::task::{Context, Poll, ready};
 use ::h2::server::{Builder, SendResponse};
 use ::h2::{Reason, RecvStream};
 use bytes::Bytes;
-use http::header::CONTENT_LENGTH;
-use http::{HeaderMap, HeaderValue, Response, StatusCode};
+use http::{HeaderMap, Response, StatusCode};
 use portway_core::{Code, Flood, ProxyError, limits};
 use portway_net::Wheel;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::guard::{Guard, Watch};
-use super::head;
 use super::{Incoming, Outgoing, Tunnel, Waiting};
 use crate::body::{Body, BodyLength};
-use crate::exchange::{Downstream, Exchange};
+use crate::exchange::{Downstream, Exchange, Protocol};
 use crate::h1::{DateCache, HeadLimits, Role};
 use crate::hygiene::intake::Peer;
 use crate::own_fields::OwnFields;
 use crate::reply::Reply;
+use crate::streams::{self, HasBody, Taken, fields, head};
 use crate::upgrade::{Line, Upgrade, WEBSOCKET_ACCEPT, Wanted};
 
 /// A connection from a client.
@@ -205,18 +202,17 @@ impl Arrived {
             stream: Rc::new(stream),
         }
     }
+}
 
-    /// Its stream.
-    #[must_use]
-    pub fn stream(&self) -> &Rc<Stream> {
+impl streams::Request for Arrived {
+    type Stream = Stream;
+    const PROTOCOL: Protocol = Protocol::Http2;
+
+    fn stream(&self) -> &Rc<Stream> {
         &self.stream
     }
 
-    /// Puts the request into an exchange.
-    ///
-    /// # Errors
-    /// What is wrong with the head; the request can be answered all the same.
-    pub fn take(
+    fn take(
         self,
         limits: &HeadLimits,
         peer: Peer,
@@ -224,7 +220,10 @@ impl Arrived {
     ) -> Result<Taken, ProxyError> {
         let bodiless = self.body.is_end_stream();
         exchange.downstream = Downstream::H2(Rc::clone(&self.stream));
-        let head = head::read(self.parts, limits, peer, &mut exchange.request)?;
+        let protocol = self.parts.extensions.get::<::h2::ext::Protocol>().cloned();
+        let protocol = protocol.as_ref().map(|p| p.as_str());
+        let request = &mut exchange.request;
+        let head = head::read(self.parts, protocol, limits, peer, request)?;
         if head.websocket && bodiless {
             let detail = "a tunnel that ends before it begins";
             return Err(ProxyError::new(Code::BadRequest, detail));
@@ -260,17 +259,6 @@ impl Arrived {
     }
 }
 
-/// What is to be known of a request that was put into an exchange.
-#[derive(Debug, Default)]
-pub struct Taken {
-    /// How long the body is said to be.
-    pub declared: BodyLength,
-    /// Octets of it that were read.
-    pub bytes: Rc<Cell<u64>>,
-    /// What becomes the client's side of a tunnel, if the target switches.
-    pub tunnel: Option<Waiting>,
-}
-
 /// One stream, for whoever answers on it. Dropping all of it before the reply is whole resets it.
 pub struct Stream {
     respond: RefCell<SendResponse<Bytes>>,
@@ -284,52 +272,36 @@ impl Stream {
 
     /// Sends an informational reply (1xx).
     pub fn inform(&self, status: StatusCode, headers: &HeaderMap) {
-        let mut reply = Response::new(());
-        *reply.status_mut() = status;
-        *reply.headers_mut() = headers.clone();
-        fields::remove_connection(reply.headers_mut());
+        let reply = streams::informational(status, headers);
         // A client that is gone needs no information.
         let _ = self.respond.borrow_mut().send_informational(reply);
     }
+}
 
-    /// Sends a reply's head. Gives the way out of its body, if it has one: `has_body` says whether the
-    /// reply may have one at all.
-    ///
-    /// # Errors
-    /// If the client has given the request up.
-    pub fn send_head(
+impl streams::Stream for Stream {
+    type Outgoing = Outgoing;
+
+    fn refuse(&self) {
+        self.respond.borrow_mut().send_reset(Reason::REFUSED_STREAM);
+    }
+
+    fn send_head(
         &self,
         reply: &mut Reply,
         has_body: HasBody,
         own: &OwnFields,
         date: &DateCache,
     ) -> Result<Option<Outgoing>, ProxyError> {
-        let mut headers = fields::of(reply, own, date);
         let length = reply.body.length();
-        let declared = match (has_body, length) {
-            (HasBody::Yes, BodyLength::Exact(length)) => Some(length),
-            (HasBody::Yes, BodyLength::Unknown) => None,
-            (HasBody::No, _) if reply.status == StatusCode::NO_CONTENT => None,
-            (HasBody::No, _) => reply.declared_length,
-        };
-        if let Some(length) = declared {
-            headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
-        }
-        let mut head = Response::new(());
-        *head.status_mut() = reply.status;
-        *head.headers_mut() = headers;
         let ends = has_body == HasBody::No || reply.body.is_empty();
+        let head = streams::reply_head(reply, has_body, own, date);
         let sent = self.respond.borrow_mut().send_response(head, ends);
         let stream = sent.map_err(not_waited_for)?;
         Ok((!ends).then(|| Outgoing::new(stream, Role::Client, length)))
     }
 
-    /// Tells the client that its target has switched: from here on the stream is a tunnel (RFC 8441,
-    /// section 5).
-    ///
-    /// # Errors
-    /// If the client has given the request up.
-    pub fn switch(
+    /// By RFC 8441, section 5.
+    fn switch(
         &self,
         waiting: Waiting,
         reply: &mut Reply,
@@ -344,20 +316,6 @@ impl Stream {
         let tunnel = Tunnel::new(stream, waiting.0, None);
         Ok(Line::H2(Box::new(tunnel)))
     }
-
-    /// Tells the client that nothing was done and that it may ask again.
-    pub fn refuse(&self) {
-        self.respond.borrow_mut().send_reset(Reason::REFUSED_STREAM);
-    }
-}
-
-/// Whether a reply may have a body.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum HasBody {
-    /// It has the one it carries.
-    Yes,
-    /// Not to HEAD, and not with statuses that have none.
-    No,
 }
 
 fn not_waited_for(error: ::h2::Error) -> ProxyError {

@@ -1,8 +1,9 @@
-//! A request's head: from what the `h2` crate decoded to a checked [`Request`].
+//! A request's head: from what HPACK or QPACK decoded to a checked [`Request`].
 //!
 //! Must hold: the same rules as for HTTP/1, by the same code; `:authority` and Host name one host; what
-//! has a meaning for one connection only never gets past here (RFC 9113, sections 8.2.2 and 8.3.1), so
-//! that a request written on as HTTP/1 says what it said as HTTP/2 (CVE-2023-27491, CVE-2021-39240).
+//! has a meaning for one connection only never gets past here (RFC 9113, sections 8.2.2 and 8.3.1; RFC 9114,
+//! sections 4.2 and 4.3.1), so that a request written on as HTTP/1 says what it said before
+//! (CVE-2023-27491, CVE-2021-39240).
 
 use http::header::{COOKIE, HeaderName, HeaderValue};
 use http::request::Parts;
@@ -29,18 +30,19 @@ pub struct Head {
     pub websocket: bool,
 }
 
-/// Reads a decoded head into `request`.
+/// Reads a decoded head into `request`. `protocol` is its `:protocol`.
 ///
 /// # Errors
 /// What HTTP/1's reader would say: the request can be answered, and nothing else must be done with it.
 pub fn read(
     parts: Parts,
+    protocol: Option<&str>,
     limits: &HeadLimits,
     peer: Peer,
     request: &mut Request,
 ) -> Result<Head, ProxyError> {
     request.method = parts.method;
-    request.version = Version::HTTP_2;
+    request.version = parts.version;
     request.headers = parts.headers;
     join_cookies(&mut request.headers);
     let target = parts
@@ -48,7 +50,7 @@ pub fn read(
         .path_and_query()
         .map_or("", |target| target.as_str());
     check_size(request, target, limits)?;
-    let (host, mut head) = take_fields(&mut request.headers, peer)?;
+    let (host, mut head) = take_fields(&mut request.headers, parts.version, peer)?;
     let authority = parts.uri.authority().map(|a| a.as_str().as_bytes());
     read_host(authority, host.as_deref(), request)?;
     // Proxies that end TLS in front of this one may say either; both mean the same here.
@@ -57,8 +59,7 @@ pub fn read(
     }
     check_length(target.as_bytes(), limits.target_bytes_max)?;
     if request.method == Method::CONNECT {
-        let protocol = parts.extensions.get::<::h2::ext::Protocol>();
-        check_connect(protocol.map(|p| p.as_str()), &head)?;
+        check_connect(protocol, &head)?;
         head.websocket = true;
         request.method = Method::GET;
         // The gateway itself proves it to the client's end, and asks the target for proof.
@@ -93,7 +94,7 @@ fn check_connect(protocol: Option<&str>, head: &Head) -> Result<(), ProxyError> 
 }
 
 /// Cookies may come in pieces, for the sake of compression; everything behind expects one field
-/// (RFC 9113, section 8.2.3).
+/// (RFC 9113, section 8.2.3; RFC 9114, section 4.2.1).
 fn join_cookies(headers: &mut HeaderMap) {
     let mut pieces = headers.get_all(COOKIE).into_iter();
     if pieces.next().is_none() || pieces.next().is_none() {
@@ -133,7 +134,11 @@ fn check_size(request: &Request, target: &str, limits: &HeadLimits) -> Result<()
 type Host = Option<Box<[u8]>>;
 
 /// Takes out what is not for the other end.
-fn take_fields(headers: &mut HeaderMap, peer: Peer) -> Result<(Host, Head), ProxyError> {
+fn take_fields(
+    headers: &mut HeaderMap,
+    version: Version,
+    peer: Peer,
+) -> Result<(Host, Head), ProxyError> {
     let mut fields = Intake::default();
     let mut ended: Vec<HeaderName> = Vec::new();
     for (name, value) in headers.iter() {
@@ -145,13 +150,15 @@ fn take_fields(headers: &mut HeaderMap, peer: Peer) -> Result<(Host, Head), Prox
     }
     // The library has refused these already; nothing behind relies on that.
     if !fields.connection_values.is_empty() || fields.upgrade.is_some() {
-        return Err(bad("a field is about the connection, which HTTP/2 forbids"));
+        return Err(bad(
+            "a field is about the connection, which this version of HTTP forbids",
+        ));
     }
-    let declared = match fields.framing.request(Version::HTTP_2)? {
+    let declared = match fields.framing.request(version)? {
         Framing::Length(length) => BodyLength::Exact(length),
         Framing::None => BodyLength::Unknown,
         Framing::Chunked | Framing::Close => {
-            return Err(bad("Transfer-Encoding, which HTTP/2 forbids"));
+            return Err(bad("Transfer-Encoding, which this version of HTTP forbids"));
         }
     };
     let head = Head {

@@ -2,7 +2,7 @@
 //!
 //! Must hold: what cannot be completed is reset, never ended as if it were whole; when the reply is
 //! complete before the request is, the rest of the request is waved off without an error (RFC 9113,
-//! section 8.1).
+//! section 8.1; RFC 9114, section 4.1).
 
 use std::cell::{Cell, OnceCell};
 use std::future::{Future, poll_fn};
@@ -13,9 +13,10 @@ use std::task::Poll;
 use http::{Method, StatusCode};
 use portway_core::{Code, Mono, ProxyError};
 use portway_http::h1::serialize::is_bodiless;
-use portway_http::h2::{Arrived, HasBody, Outgoing, Stream, Waiting};
+use portway_http::h2::Waiting;
+use portway_http::streams::{HasBody, Outgoing, Request, Stream};
 use portway_http::upgrade::{Line, WEBSOCKET_KEY, key};
-use portway_http::{Body, Exchange, Protocol, Reply, grpc};
+use portway_http::{Body, Exchange, Reply, grpc};
 use portway_net::Timer;
 use portway_plan::ListenerPlan;
 
@@ -29,12 +30,12 @@ use crate::snapshot::WorkerSnapshot;
 use crate::tunnel::Tunnel;
 
 /// What one exchange needs to get on.
-struct Turn<'a> {
+struct Turn<'a, S> {
     session: &'a Session,
     snapshot: &'a Rc<WorkerSnapshot>,
     listener: &'a ListenerPlan,
     timer: &'a Timer,
-    stream: &'a Stream,
+    stream: &'a S,
     /// The status to log if the exchange ends here and now; 0 once it was finished.
     status: Cell<u16>,
     /// Octets of the request's body that were read.
@@ -42,7 +43,7 @@ struct Turn<'a> {
 }
 
 /// Runs the exchange of a request that arrived.
-pub(super) async fn exchange(running: Running, arrived: Arrived) {
+pub(crate) async fn exchange(running: Running, arrived: impl Request) {
     let session = &*running.0;
     let worker = &session.worker;
     let Some((snapshot, id)) = worker.snapshot_of(&session.door) else {
@@ -57,7 +58,7 @@ pub(super) async fn exchange(running: Running, arrived: Arrived) {
         snapshot: &snapshot,
         listener,
         timer: &timer,
-        stream: &stream,
+        stream: &*stream,
         status: Cell::new(Code::ClientGone.status()),
         bytes_in: OnceCell::new(),
     };
@@ -91,10 +92,14 @@ pub(super) async fn exchange(running: Running, arrived: Arrived) {
     worker.give_exchange(exchange); // lets go of the stream, which ends or resets it
 }
 
-impl Turn<'_> {
-    async fn run(&self, arrived: Arrived, exchange: &mut Exchange) -> Option<(Tunnel, Line)> {
+impl<S: Stream> Turn<'_, S> {
+    async fn run<R: Request<Stream = S>>(
+        &self,
+        arrived: R,
+        exchange: &mut Exchange,
+    ) -> Option<(Tunnel, Line)> {
         let worker = &self.session.worker;
-        exchange.protocol = Protocol::Http2;
+        exchange.protocol = R::PROTOCOL;
         let peer = arrival::peer(exchange);
         let _active = worker.shard.request_started();
         let mut waiting = None;
@@ -177,7 +182,7 @@ impl Turn<'_> {
                         out.set_call();
                     }
                     let written = self.write(&mut out, &mut reply.body, lease.as_ref()).await;
-                    exchange.notes.bytes_out = out.bytes;
+                    exchange.notes.bytes_out = out.bytes();
                     written
                 }
                 Err(error) => Err(error),
@@ -199,15 +204,15 @@ impl Turn<'_> {
 
     async fn write(
         &self,
-        out: &mut Outgoing,
+        out: &mut S::Outgoing,
         body: &mut Body,
         lease: Option<&Lease<'_>>,
     ) -> Result<(), ProxyError> {
-        let mut patience = Patience::new(self.timer, self.listener, lease, out.bytes);
+        let mut patience = Patience::new(self.timer, self.listener, lease, out.bytes());
         let written = poll_fn(|cx| match out.poll(cx, body) {
             Poll::Ready(done) => Poll::Ready(done),
             Poll::Pending => {
-                patience.note(out.bytes, out.waits_for_peer());
+                patience.note(out.bytes(), out.waits_for_peer());
                 patience.poll(cx, Mono::NEVER).map(Err)
             }
         })

@@ -1,4 +1,4 @@
-//! A reply's fields as HTTP/2 sends them.
+//! A reply's fields as HTTP/2 and HTTP/3 send them.
 //!
 //! Must hold: what the gateway writes itself replaces what stands under the same name; no field about the
 //! connection goes out.
@@ -11,7 +11,7 @@ use crate::own_fields::OwnFields;
 use crate::reply::Reply;
 
 /// A reply's fields, with the gateway's own.
-pub(super) fn of(reply: &mut Reply, own: &OwnFields, date: &DateCache) -> HeaderMap {
+pub(crate) fn of(reply: &mut Reply, own: &OwnFields, date: &DateCache) -> HeaderMap {
     let mut headers = std::mem::take(&mut reply.headers);
     add_own(&mut headers, own);
     remove_connection(&mut headers);
@@ -38,8 +38,8 @@ fn add_own(headers: &mut HeaderMap, own: &OwnFields) {
     }
 }
 
-/// Fields that HTTP/2 forbids (RFC 9113, section 8.2.2); a filter may have set one.
-pub(super) fn remove_connection(headers: &mut HeaderMap) {
+/// Fields that are forbidden (RFC 9113, section 8.2.2; RFC 9114, section 4.2); a filter may have set one.
+pub(crate) fn remove_connection(headers: &mut HeaderMap) {
     const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
     const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
     let forbidden = [

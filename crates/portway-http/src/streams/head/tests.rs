@@ -9,7 +9,9 @@ fn read_with(
 ) -> Result<(Request, Head), ProxyError> {
     let (parts, ()) = decoded.body(()).unwrap().into_parts();
     let mut request = Request::blank();
-    let head = read(parts, limits, peer, &mut request)?;
+    let protocol = parts.extensions.get::<::h2::ext::Protocol>().cloned();
+    let protocol = protocol.as_ref().map(|p| p.as_str());
+    let head = read(parts, protocol, limits, peer, &mut request)?;
     Ok((request, head))
 }
 
