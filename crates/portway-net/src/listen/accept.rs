@@ -4,12 +4,12 @@
 //! memory run out, accepting pauses and goes on by itself, and the log says so once, not at every
 //! try. Never: gives up, or spins.
 
-use std::io::Error;
+use std::io::{Error, ErrorKind};
 use std::net::SocketAddr;
-use std::task::{Context, Poll, Waker};
 
 use portway_core::limits::ACCEPT_BACKOFF;
 use rustix::io::Errno;
+use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream};
 
 use super::error::is_out_of_descriptors;
@@ -56,12 +56,14 @@ impl Acceptor {
         }
     }
 
-    /// A connection that is already there; none if there is none.
+    /// A connection that is already there; none if there is none. Asks the kernel: the runtime may not
+    /// have heard of it yet, and has a budget that a long queue exceeds.
     pub fn try_accept(&mut self) -> Option<(TcpStream, SocketAddr)> {
-        let mut cx = Context::from_waker(Waker::noop());
-        match self.listener.poll_accept(&mut cx) {
-            Poll::Ready(accepted) => accepted.ok(),
-            Poll::Pending => None,
+        loop {
+            match accept_now(&self.listener) {
+                Err(error) if is_one_connections(&error) => {}
+                accepted => return accepted.ok(),
+            }
         }
     }
 
@@ -79,6 +81,13 @@ impl Acceptor {
         let until = self.pause.wheel().clock().now() + ACCEPT_BACKOFF;
         self.pause.sleep(until).await;
     }
+}
+
+fn accept_now(listener: &TcpListener) -> std::io::Result<(TcpStream, SocketAddr)> {
+    let (socket, peer) = SockRef::from(listener).accept()?;
+    socket.set_nonblocking(true)?;
+    let peer = peer.as_socket().ok_or(ErrorKind::AddrNotAvailable)?;
+    Ok((TcpStream::from_std(socket.into())?, peer))
 }
 
 /// The connection failed before it was accepted; the next may be fine. The list is that of

@@ -140,6 +140,24 @@ async fn accepts_one_connection_after_the_other() {
     }
 }
 
+#[tokio::test]
+async fn finds_every_connection_that_is_already_there() {
+    const CLIENTS: usize = 300;
+    let options = ListenOptions {
+        backlog: 2 * CLIENTS as u32,
+        ..ListenOptions::default()
+    };
+    let listener = bind(loopback(), options).unwrap();
+    let addr = listener.local_addr().unwrap();
+    let mut acceptor = Acceptor::new(listener, &Wheel::new(Clock::system())).unwrap();
+    let clients: Vec<_> = (0..CLIENTS)
+        .map(|_| TcpStream::connect(addr).unwrap())
+        .collect();
+    let mut served = Vec::new();
+    served.extend(std::iter::from_fn(|| acceptor.try_accept()));
+    assert_eq!(served.len(), clients.len());
+}
+
 #[test]
 fn the_kernels_bound_on_the_backlog_can_be_read() {
     assert!(somaxconn().unwrap() > 0);
