@@ -138,6 +138,7 @@ fn same_route((old, a): Of<'_, RoutePlan>, (new, b): Of<'_, RoutePlan>) -> bool 
         && a.breaker == b.breaker
         && a.timeouts == b.timeouts
         && a.redirect_https == b.redirect_https
+        && a.upgrades == b.upgrades
         && a.rewrite.strip_prefix == b.rewrite.strip_prefix
         && a.rewrite.host == b.rewrite.host
         && rewritten(a) == rewritten(b)

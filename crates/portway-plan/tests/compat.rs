@@ -110,6 +110,18 @@ fn a_changed_file_says_what_it_changes() {
 }
 
 #[test]
+fn a_route_that_allows_other_upgrades_is_changed() {
+    let text = |upgrades: &str| {
+        plan(&format!(
+            "upstreams: [{{name: u, targets: [{{addr: \"h:1\"}}]}}]\n\
+             routes: [{{name: a, prefix: /, upstream: u, upgrades: [{upgrades}]}}]\n"
+        ))
+    };
+    let report = diff(&text("websocket"), &text(""));
+    assert_eq!(report.to_string(), "routes: 1 changed");
+}
+
+#[test]
 fn what_is_neither_listener_nor_upstream_nor_route_is_told_too() {
     let text = |server: &str, filters: &str| {
         plan(&format!(
