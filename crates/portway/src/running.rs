@@ -1,7 +1,8 @@
 //! A gateway process from its start to its end, for `run` and for `demo`.
 //!
-//! Must hold: it says what listens where once it does; the first SIGTERM or SIGINT drains, the second
-//! ends at once; a successor is told that this process accepts only when it does.
+//! Must hold: it says what listens where once it does; the first SIGTERM or SIGINT drains, also where an
+//! operator or a successor has begun that, the second ends at once; a successor is told that this process
+//! accepts only when it does.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -11,7 +12,7 @@ use portway_admin::{AdminListener, Operations};
 use portway_core::Clock;
 use portway_net::listen::Present;
 use portway_net::{BindError, Inherited};
-use portway_plan::{AdminBind, Plan};
+use portway_plan::{AdminBind, Plan, Serves};
 use portway_proxy::gateway::STOP_WITHIN;
 use portway_proxy::{Gateway, GatewayOptions};
 use portway_telemetry::app_log::AppLog;
@@ -87,7 +88,12 @@ impl Running {
             .iter()
             .zip(&gateway.snapshot().listeners)
         {
-            let scheme = if plan.tls.is_some() { "https" } else { "http" };
+            let scheme = match plan.serves {
+                Serves::Http if plan.tls.is_some() => "https",
+                Serves::Http => "http",
+                Serves::Tcp(_) => "tcp",
+                Serves::Tls(_) => "tls",
+            };
             tracing::info!(
                 "listening on {scheme}://{} (listener `{}`)",
                 door.addr,
@@ -161,6 +167,7 @@ async fn until_the_end(
         tracing::warn!(%error, "the predecessor does not wait for this process any more");
     }
     let mut upgrading = JoinSet::new();
+    let mut told_to_end = false;
     loop {
         let told = tokio::select! {
             () = process.gateway.drained() => break,
@@ -168,9 +175,13 @@ async fn until_the_end(
             Some(_) = upgrading.join_next(), if !upgrading.is_empty() => continue,
         };
         match told {
-            Told::End if process.gateway.shared.drain.is_ending() => {
+            Told::End if std::mem::replace(&mut told_to_end, true) => {
                 tracing::warn!("told to end again: what still runs is cut");
                 break;
+            }
+            // Kubernetes asks for the drain first (`preStop`), and signals when it has an answer.
+            Told::End if process.gateway.shared.drain.is_ending() => {
+                tracing::info!("told to end: draining already");
             }
             Told::End => process.drain(),
             Told::Reload => {

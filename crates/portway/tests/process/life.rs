@@ -227,6 +227,21 @@ fn a_second_signal_ends_at_once() {
 }
 
 #[test]
+fn a_drain_that_an_operator_began_goes_on_past_the_first_signal() {
+    let mut running = Running::start();
+    let mut client = RawClient::connect(running.gateway.addr());
+    client.send("GET / HTTP/1.1\r\nHost: a\r\n");
+    eventually("it is seen", || {
+        running.metric("portway_active_connections{listener=\"default\"}") >= 1
+    });
+    running.operators("POST", "/drain", "").expect_status(202);
+    running.process.signal(Signal::TERM);
+    running.process.wait_output("draining already");
+    assert_eq!(client.send("\r\n").reply().text(), "first");
+    assert_eq!(running.process.wait(Duration::from_secs(5)).code(), Some(0));
+}
+
+#[test]
 fn a_successor_takes_over_without_a_refused_connection() {
     let mut running = Running::start();
     let before = running.process.pid();
