@@ -139,7 +139,10 @@ pub const ACCESS_LOG_QUEUE_BUFFERS_MAX: usize = 256;
 /// One field of an access-log record, bytes; the rest of a longer one is cut. Keeps one client
 /// with a 64 KiB header from filling the disk at that size a request.
 pub const ACCESS_LOG_FIELD_BYTES_MAX: usize = 4 * 1024;
-/// After a failed write of the access log, the next try.
+/// Messages of the process's own log that wait to be written: what a config of a thousand warnings says in
+/// one go fits, and a reader of the log that has stopped costs a megabyte, not the gateway.
+pub const APP_LOG_QUEUE_MESSAGES_MAX: usize = 4096;
+/// After a failed write of a log, the next try.
 pub const ACCESS_LOG_RETRY: Duration = Duration::from_secs(1);
 
 /// Connections waiting to be accepted per listening socket; the kernel cuts it to

@@ -22,5 +22,8 @@ pub use sink::{LogOutput, LogSinks, Sink};
 pub use template::{Template, TemplateError};
 pub use worker::{AccessLog, LogFormat, WorkerLog};
 
+pub(crate) use sink::Batch;
+pub(crate) use writer::Output;
+
 #[cfg(test)]
 mod tests;

@@ -1,14 +1,20 @@
 //! The gateway's own log: what it does and what went wrong, on standard error, for operators. The
 //! rest of the code writes to it with the macros of `tracing`.
 //!
-//! Must hold: the level can change while everything runs.
+//! Must hold: the level can change while everything runs; whoever logs never waits for whoever reads, and
+//! what could not be written is counted and told of.
 //! Never: reads the environment, or logs an exchange (that is the access log's).
 
+use crate::access_log::{Batch, LogOutput, Output, Sink};
 use portway_core::diagnostic::nearest;
+use portway_core::limits::APP_LOG_QUEUE_MESSAGES_MAX;
 use std::error::Error;
 use std::fmt;
 use std::io;
 use std::str::FromStr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 use tracing_subscriber::Registry;
 use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::layer::SubscriberExt;
@@ -93,6 +99,8 @@ pub enum LogLevelError {
     Unknown(String),
     /// The process has another log already, or lost this one.
     NotOurs,
+    /// Standard error cannot be written to, or nobody could be started to do it.
+    NoOutput(String),
 }
 
 impl fmt::Display for LogLevelError {
@@ -107,6 +115,7 @@ impl fmt::Display for LogLevelError {
                 }
             }
             LogLevelError::NotOurs => f.write_str("the process has another log already"),
+            LogLevelError::NoOutput(why) => write!(f, "cannot log to standard error: {why}"),
         }
     }
 }
@@ -115,25 +124,70 @@ impl Error for LogLevelError {}
 
 /// The log of this process. Clones share it.
 #[derive(Clone, Debug)]
-pub struct AppLog(reload::Handle<LevelFilter, Registry>);
+pub struct AppLog {
+    filter: reload::Handle<LevelFilter, Registry>,
+    lines: Lines,
+}
 
 /// Starts the log. Once per process, before the first message.
 ///
 /// # Errors
-/// [`LogLevelError::NotOurs`] if there is one already.
+/// [`LogLevelError::NotOurs`] if there is one already; [`LogLevelError::NoOutput`].
 pub fn init_app_log(level: LogLevel) -> Result<AppLog, LogLevelError> {
+    let lines = Lines::to_stderr().map_err(|error| LogLevelError::NoOutput(error.to_string()))?;
     let (filter, handle) = reload::Layer::new(level.filter());
-    let lines = tracing_subscriber::fmt::layer()
+    let written = lines.clone();
+    let layer = tracing_subscriber::fmt::layer()
         .compact()
         .with_ansi(false)
         .with_target(false)
-        .with_writer(io::stderr);
+        .with_writer(move || written.clone());
     tracing_subscriber::registry()
         .with(filter)
-        .with(lines)
+        .with(layer)
         .try_init()
         .map_err(|_| LogLevelError::NotOurs)?;
-    Ok(AppLog(handle))
+    Ok(AppLog {
+        filter: handle,
+        lines,
+    })
+}
+
+/// Takes messages to a thread of their own: a worker that logs must not wait for a reader that has stopped.
+#[derive(Clone, Debug)]
+struct Lines {
+    sink: Sink,
+    lost: Arc<AtomicU64>,
+}
+
+impl Lines {
+    fn to_stderr() -> io::Result<Lines> {
+        let lost = Arc::default();
+        let output = Output::open(&LogOutput::Stderr)?;
+        let name = LogOutput::Stderr.to_string();
+        let sink = Sink::start(output, name, Arc::clone(&lost), APP_LOG_QUEUE_MESSAGES_MAX)?;
+        Ok(Lines { sink, lost })
+    }
+}
+
+impl io::Write for Lines {
+    /// Takes a whole message.
+    fn write(&mut self, message: &[u8]) -> io::Result<usize> {
+        let lost = self.lost.swap(0, Ordering::Relaxed);
+        let mut bytes = Vec::with_capacity(message.len());
+        if lost > 0 {
+            // Counted again if this does not get through either.
+            bytes.extend_from_slice(format!("[{lost} messages are missing here]\n").as_bytes());
+        }
+        bytes.extend_from_slice(message);
+        let records = lost + 1;
+        self.sink.hand_over(Batch { bytes, records });
+        Ok(message.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 impl AppLog {
@@ -142,15 +196,21 @@ impl AppLog {
     /// # Errors
     /// [`LogLevelError::NotOurs`] if the log is gone.
     pub fn set_level(&self, level: LogLevel) -> Result<(), LogLevelError> {
-        self.0
+        self.filter
             .modify(|filter| *filter = level.filter())
             .map_err(|_| LogLevelError::NotOurs)
+    }
+
+    /// Waits until what was told is written, but not for longer than `within`. To be called at the end.
+    pub fn flush(&self, within: Duration) {
+        // Nobody is left who could be told that it was not enough.
+        let _ = self.lines.sink.flush(within);
     }
 
     /// How much is told now.
     #[must_use]
     pub fn level(&self) -> LogLevel {
-        let filter = self.0.clone_current().unwrap_or(LevelFilter::OFF);
+        let filter = self.filter.clone_current().unwrap_or(LevelFilter::OFF);
         LogLevel::ALL
             .into_iter()
             .find(|level| level.filter() == filter)

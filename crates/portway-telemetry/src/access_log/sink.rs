@@ -87,7 +87,9 @@ impl LogSinks {
             return Ok(Sink(shared));
         }
         let name = output.to_string();
-        let sink = Sink::start(Output::open(&output)?, name, Arc::clone(&self.0.dropped))?;
+        let dropped = Arc::clone(&self.0.dropped);
+        let queue = ACCESS_LOG_QUEUE_BUFFERS_MAX;
+        let sink = Sink::start(Output::open(&output)?, name, dropped, queue)?;
         by_output.insert(output, Arc::downgrade(&sink.0));
         Ok(sink)
     }
@@ -109,10 +111,9 @@ impl LogSinks {
         let live = self.live();
         // All are asked before the first is waited for, so they write at the same time.
         let waiting: Vec<_> = live.iter().map(|sink| sink.ask_for_flush(within)).collect();
-        waiting.into_iter().all(|answer| {
-            answer
-                .is_some_and(|answer| answer.recv_timeout(within) != Err(RecvTimeoutError::Timeout))
-        })
+        waiting
+            .into_iter()
+            .all(|answer| has_written(answer, within))
     }
 
     /// Records lost so far, over all outputs.
@@ -202,8 +203,13 @@ impl Channel {
 }
 
 impl Sink {
-    pub(crate) fn start(output: Output, name: String, dropped: Arc<AtomicU64>) -> io::Result<Sink> {
-        let (sender, receiver) = mpsc::sync_channel(ACCESS_LOG_QUEUE_BUFFERS_MAX);
+    pub(crate) fn start(
+        output: Output,
+        name: String,
+        dropped: Arc<AtomicU64>,
+        queue: usize,
+    ) -> io::Result<Sink> {
+        let (sender, receiver) = mpsc::sync_channel(queue);
         let channel = Arc::new(Channel {
             name,
             reopen: AtomicBool::new(false),
@@ -213,7 +219,7 @@ impl Sink {
         });
         let mut writer = Writer::new(output, Arc::clone(&channel));
         let thread = thread::Builder::new()
-            .name("access-log".to_owned())
+            .name("log-writer".to_owned())
             .spawn(move || writer.run(&receiver))?
             .thread()
             .clone();
@@ -232,6 +238,12 @@ impl Sink {
         self.0.channel.take_buffer()
     }
 
+    /// Waits until everything handed over so far is written, at most `within`. False if that was not
+    /// enough.
+    pub(crate) fn flush(&self, within: Duration) -> bool {
+        has_written(self.0.ask_for_flush(within), within)
+    }
+
     /// Hands a batch to the writer, or drops it. Never waits.
     pub(crate) fn hand_over(&self, batch: Batch) {
         let refused = match self.0.sender.try_send(Message::Records(batch)) {
@@ -243,6 +255,11 @@ impl Sink {
             self.0.channel.recycle(batch.bytes);
         }
     }
+}
+
+/// Whether a writer answers in time that it has written, or is gone.
+fn has_written(answer: Option<mpsc::Receiver<()>>, within: Duration) -> bool {
+    answer.is_some_and(|answer| answer.recv_timeout(within) != Err(RecvTimeoutError::Timeout))
 }
 
 impl SinkShared {

@@ -295,7 +295,7 @@ fn a_reader_that_stops_costs_records_and_never_time() {
     let (mut reader, pipe) = io::pipe().unwrap();
     let dropped = Arc::new(AtomicU64::new(0));
     let output = Output::standard(File::from(OwnedFd::from(pipe)));
-    let sink = Sink::start(output, "pipe".to_owned(), Arc::clone(&dropped)).unwrap();
+    let sink = Sink::start(output, "pipe".to_owned(), Arc::clone(&dropped), 256).unwrap();
     let batches = 10 * ACCESS_LOG_QUEUE_BUFFERS_MAX as u64;
     for _ in 0..batches {
         let mut bytes = vec![b'x'; 9999];
@@ -346,6 +346,7 @@ fn a_broken_output_nobody_uses_any_more_counts_its_records_and_ends() {
         Output::standard(full),
         "full".to_owned(),
         Arc::clone(&dropped),
+        256,
     )
     .unwrap();
     for _ in 0..3 {

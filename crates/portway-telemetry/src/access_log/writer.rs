@@ -128,7 +128,7 @@ impl Writer {
             tracing::error!(
                 output = %self.channel.name,
                 %error,
-                "cannot write the access log; trying again every {ACCESS_LOG_RETRY:?}"
+                "cannot write the log; trying again every {ACCESS_LOG_RETRY:?}"
             );
         }
         if !self.channel.abandoned.load(Ordering::Acquire) {
@@ -143,7 +143,7 @@ impl Writer {
             tracing::info!(
                 output = %self.channel.name,
                 dropped = self.channel.dropped.load(Ordering::Relaxed),
-                "the access log can be written again"
+                "the log can be written again"
             );
         }
     }
@@ -156,7 +156,7 @@ impl Writer {
             tracing::error!(
                 output = %self.channel.name,
                 %error,
-                "cannot open the access log anew; writing on to the old file"
+                "cannot open the log anew; writing on to the old file"
             );
         }
     }

@@ -17,7 +17,8 @@ use std::sync::Arc;
 use portway_admin::Operations;
 use portway_core::Clock;
 use portway_net::Inherited;
-use portway_telemetry::app_log::{LogLevel, init_app_log};
+use portway_proxy::gateway::STOP_WITHIN;
+use portway_telemetry::app_log::{AppLog, LogLevel, init_app_log};
 
 use crate::cli::DemoArgs;
 use crate::running::{Running, Start};
@@ -34,10 +35,17 @@ pub fn demo(args: &DemoArgs) -> Exit {
     } else {
         LogLevel::Warn
     };
-    let log = match init_app_log(args.log_level.unwrap_or(quiet)) {
-        Ok(log) => log,
-        Err(error) => return failed(&error.to_string()),
-    };
+    match init_app_log(args.log_level.unwrap_or(quiet)) {
+        Ok(log) => {
+            let exit = show(args, log.clone());
+            log.flush(STOP_WITHIN);
+            exit
+        }
+        Err(error) => failed(&error.to_string()),
+    }
+}
+
+fn show(args: &DemoArgs, log: AppLog) -> Exit {
     let (services, ports) = match start_services() {
         Ok(started) => started,
         Err(why) => return failed(&why),

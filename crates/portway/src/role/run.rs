@@ -2,7 +2,8 @@
 
 use portway_core::Clock;
 use portway_net::Inherited;
-use portway_telemetry::app_log::init_app_log;
+use portway_proxy::gateway::STOP_WITHIN;
+use portway_telemetry::app_log::{AppLog, init_app_log};
 
 use crate::cli::RunArgs;
 use crate::process::tell_diagnostic;
@@ -22,13 +23,18 @@ pub fn run(args: &RunArgs) -> Exit {
             return Exit::NotStarted;
         }
     };
-    let inherited = match inherited {
-        Ok(inherited) => inherited,
+    let exit = match inherited {
+        Ok(inherited) => serve(args, log.clone(), inherited),
         Err(error) => {
             tracing::error!("{error}");
-            return Exit::NotStarted;
+            Exit::NotStarted
         }
     };
+    log.flush(STOP_WITHIN);
+    exit
+}
+
+fn serve(args: &RunArgs, log: AppLog, inherited: Inherited) -> Exit {
     let source = Source::choose(args.config.config.as_deref());
     let _services = source.path().is_none().then(|| {
         tracing::info!(
@@ -41,6 +47,7 @@ pub fn run(args: &RunArgs) -> Exit {
     let (kinds, clock) = (portway_filters::all(), Clock::system());
     let mut loaded = source.load(&kinds, &clock);
     let Some(plan) = loaded.plan.take() else {
+        log.flush(STOP_WITHIN); // what was told before stands before
         let counts = report::write(&mut std::io::stderr().lock(), &loaded.diagnostics);
         eprintln!("portway: {}: {}", source.name(), report::in_words(counts));
         return Exit::Problem;

@@ -1,9 +1,11 @@
 //! The operators' API over its socket.
 
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;
+use std::time::Duration;
 
 use portway_testkit::ports::reserve;
+use portway_testkit::process::Signal;
 use portway_testkit::{Folder, Process, RawClient, eventually};
 
 use crate::support::{PORTWAY, Running};
@@ -157,4 +159,54 @@ fn the_log_level_can_be_changed() {
     assert!(reply.text().contains("\"before\": \"info\""));
     std::fs::write(running.file(), running.config("first")).unwrap();
     running.process.wait_output("DEBUG");
+}
+
+/// Standard error is a pipe whose reader has stopped, as a log collector may.
+#[test]
+fn a_log_that_nobody_reads_stops_nothing() {
+    let (folder, gateway, admin) = (Folder::new(), reserve(), reserve());
+    let idle: String = (0..300)
+        .map(|n| format!("  - {{ name: idle-{n}, targets: [ {{ addr: \"127.0.0.1:1\" }} ] }}\n"))
+        .collect();
+    let file = folder.write(
+        "gateway.yaml",
+        format!(
+            "server: {{ host: 127.0.0.1, port: {} }}\nadmin: {{ bind: \"{}\" }}\n\
+             upstreams:\n  - {{ name: used, targets: [ {{ addr: \"127.0.0.1:1\" }} ] }}\n{idle}\
+             routes:\n  - {{ name: used, prefix: /used, upstream: used }}\n  \
+             - {{ name: all, prefix: /, respond: {{ body: hello }} }}\n",
+            gateway.port(),
+            admin.addr(),
+        ),
+    );
+    let log = folder.path().join("log");
+    // Open both ways, a pipe has a reader from the start: one that never reads.
+    let script = "mkfifo \"$2\"; exec \"$0\" run -c \"$1\" 2<> \"$2\"";
+    let (file, log) = (file.to_str().unwrap(), log.to_str().unwrap());
+    let mut process = Process::start("sh", &["-c", script, PORTWAY, file, log]);
+    process.wait_port(gateway.addr());
+    process.wait_port(admin.addr());
+    let addr = admin.addr();
+    let reload = || {
+        let request = format!("POST /reload HTTP/1.1\r\nHost: {addr}\r\n\r\n");
+        RawClient::ask(addr, request).expect_status(200);
+    };
+    (0..20).for_each(|_| reload());
+    for _ in 0..10 {
+        assert_eq!(RawClient::get(gateway.addr(), "/").text(), "hello");
+    }
+    let mut pipe = BufReader::new(std::fs::File::open(log).unwrap());
+    let mut line = String::new();
+    while !line.contains("messages are missing here") {
+        reload();
+        for _ in 0..300 {
+            line.clear();
+            pipe.read_line(&mut line).unwrap();
+            if line.contains("missing") {
+                break;
+            }
+        }
+    }
+    process.signal(Signal::TERM);
+    assert_eq!(process.wait(Duration::from_secs(5)).code(), Some(0));
 }
