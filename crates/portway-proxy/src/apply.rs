@@ -9,7 +9,7 @@ use std::io;
 use std::mem::discriminant;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::atomic::{AtomicBool, AtomicU64};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
@@ -327,7 +327,7 @@ pub(crate) fn leave(new: &Snapshot, old: &Arc<Snapshot>, deadline: Mono) -> Vec<
     let mut left = old.listeners.clone();
     left.retain(|door| !new.listeners.iter().any(|n| n.key == door.key));
     for door in &left {
-        let _ = door.last.set(Arc::clone(old)); // a door leaves once
+        door.last.store(Some(Arc::clone(old))); // a door leaves once
         door.drain.start(deadline);
         door.close();
     }
@@ -374,13 +374,13 @@ impl Outgoing {
     /// Frees what can be freed, and says whether nothing is left.
     fn look(&self) -> bool {
         let mut waiting = self.lock();
-        let (used, unused): (Vec<_>, _) = std::mem::take(&mut *waiting)
+        let (unused, used): (Vec<_>, _) = std::mem::take(&mut *waiting)
             .into_iter()
-            .partition(|snapshot| Arc::strong_count(snapshot) > 1);
+            .partition(Snapshot::is_unused);
         *waiting = used;
         let done = waiting.is_empty();
         drop(waiting);
-        drop::<Vec<_>>(unused);
+        unused.into_iter().for_each(Snapshot::free);
         done
     }
 
@@ -400,7 +400,7 @@ impl Door {
             acceptor: ArcSwapOption::empty(),
             connections: Connections::new(plan.connections_max),
             warned_ms: AtomicU64::new(0),
-            last: OnceLock::new(),
+            last: ArcSwapOption::empty(),
             sockets: Mutex::new(copies),
         }
     }

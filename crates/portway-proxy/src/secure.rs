@@ -45,8 +45,8 @@ pub async fn serve(
     // Without it the flights of the handshake wait for acknowledgements.
     let _ = tcp.set_nodelay(true);
     let timeout = {
-        let snapshot = worker.snapshot();
-        let Some(listener) = snapshot.find_listener(door.key) else {
+        // Its listener may have left the config since it was accepted.
+        let Some((snapshot, listener)) = worker.snapshot_of(&door) else {
             return;
         };
         snapshot.shared.plan.listeners[listener.index()]

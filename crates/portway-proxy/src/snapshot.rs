@@ -8,7 +8,7 @@ use std::cell::OnceCell;
 use std::net::{SocketAddr, TcpListener};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwapOption;
 use portway_core::{ListenerId, Mono, RouteId, UpstreamId};
@@ -43,6 +43,35 @@ pub struct Snapshot {
     pub log: Option<AccessLog>,
 }
 
+impl Snapshot {
+    /// Whether nobody has it, or a connection that it would have to serve, but who asks and the
+    /// listeners that it was the last of.
+    pub(crate) fn is_unused(self: &Arc<Snapshot>) -> bool {
+        let mut known = 1;
+        for door in self.left() {
+            if Arc::strong_count(door) > 1 {
+                return false;
+            }
+            known += 1;
+        }
+        Arc::strong_count(self) <= known
+    }
+
+    /// Lets go of a snapshot that is unused.
+    pub(crate) fn free(self: Arc<Snapshot>) {
+        self.left().for_each(|door| door.last.store(None));
+    }
+
+    /// The listeners that no later snapshot has.
+    fn left(self: &Arc<Snapshot>) -> impl Iterator<Item = &Arc<Door>> {
+        let is_last = |door: &&Arc<Door>| {
+            let last = door.last.load();
+            last.as_ref().is_some_and(|last| Arc::ptr_eq(last, self))
+        };
+        self.listeners.iter().filter(is_last)
+    }
+}
+
 /// What of a route outlives a reload that did not change it.
 pub struct LiveRoute {
     /// Its filters with their state.
@@ -68,8 +97,8 @@ pub struct Door {
     /// Its open connections.
     pub connections: Connections,
     /// The last snapshot that had it, once no config has it any more: what arrives until its
-    /// connections have ended is served by that one.
-    pub(crate) last: OnceLock<Arc<Snapshot>>,
+    /// connections have ended is served by that one. The two hold each other until then.
+    pub(crate) last: ArcSwapOption<Snapshot>,
     /// When something was last said about its clients, in milliseconds; 0 for never.
     pub(crate) warned_ms: AtomicU64,
     /// Copies of its listening sockets, for a successor.

@@ -140,7 +140,7 @@ impl Worker {
 
     #[cold]
     fn last_snapshot_of(&self, door: &Door) -> Option<(Rc<WorkerSnapshot>, ListenerId)> {
-        let last = WorkerSnapshot::new(Arc::clone(door.last.get()?));
+        let last = WorkerSnapshot::new(door.last.load_full()?);
         let id = last.find_listener(door.key)?;
         Some((Rc::new(last), id))
     }

@@ -46,13 +46,46 @@ impl Filter for Stuck {
     }
 }
 
+fn plan(yaml: &str) -> Plan {
+    let document = parse("t.yaml", yaml, &FixedEnv::new()).0.unwrap();
+    let plan = portway_plan::compile(&document, &[], &Clock::system()).0;
+    plan.unwrap()
+}
+
+#[test]
+fn a_snapshot_goes_with_the_last_connection_of_the_listeners_that_it_was_the_last_of() {
+    let listeners = |names: &[&str]| {
+        let of = |name: &&str| format!("{{ name: {name}, bind: \"127.0.0.1:0\" }}");
+        let all: Vec<String> = names.iter().map(of).collect();
+        plan(&format!(
+            "server: {{ workers: 2, drain_timeout: 300ms }}\nlisteners: [ {} ]\n",
+            all.join(", ")
+        ))
+    };
+    let gateway = Gateway::start(GatewayOptions::default(), listeners(&["a", "b", "c"])).unwrap();
+    let old: Vec<_> = [&["a", "b"][..], &["a"]]
+        .into_iter()
+        .map(|names| {
+            let old = Arc::downgrade(&gateway.snapshot());
+            gateway.apply(listeners(names)).unwrap();
+            old
+        })
+        .collect();
+    for _ in 0..500 {
+        if old.iter().all(|old| old.strong_count() == 0) {
+            return gateway.stop();
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let held: Vec<_> = old.iter().map(Weak::strong_count).collect();
+    panic!("still held: {held:?}");
+}
+
 #[test]
 fn the_end_does_not_wait_for_what_is_stuck() {
     for place in [Where::Worker, Where::Pool] {
         let clock = Clock::system();
-        let yaml = "server: { host: 127.0.0.1, port: 0, workers: 1 }";
-        let document = parse("t.yaml", yaml, &FixedEnv::new()).0.unwrap();
-        let mut plan = portway_plan::compile(&document, &[], &clock).0.unwrap();
+        let mut plan = plan("server: { host: 127.0.0.1, port: 0, workers: 1 }");
         let began = Arc::new(AtomicBool::new(false));
         plan.no_route = Chain::new(vec![Entry {
             name: "stuck",

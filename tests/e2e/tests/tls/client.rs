@@ -92,9 +92,13 @@ impl TlsClient {
         host: &str,
         wishes: &Wishes,
     ) -> std::io::Result<TlsClient> {
+        TlsClient::try_over(TcpStream::connect(addr)?, host, wishes)
+    }
+
+    /// Shakes hands on a connection that is open.
+    pub fn try_over(tcp: TcpStream, host: &str, wishes: &Wishes) -> std::io::Result<TlsClient> {
         let name = ServerName::try_from(host.to_owned()).unwrap();
         let connection = ClientConnection::new(Arc::new(wishes.0.clone()), name).unwrap();
-        let tcp = TcpStream::connect(addr)?;
         tcp.set_read_timeout(Some(Duration::from_secs(5)))?;
         let mut stream = StreamOwned::new(connection, tcp);
         while stream.conn.is_handshaking() {

@@ -1,5 +1,8 @@
 //! Certificates that change while connections are open.
 
+use std::io::Write;
+use std::net::TcpStream;
+
 use portway_testkit::{Gateway, Origin, replies};
 
 use super::client::Wishes;
@@ -42,6 +45,25 @@ fn a_broken_certificate_leaves_the_old_one_and_is_named() {
     assert_eq!(client.ask("/", "a.example").status, 200);
     let started = Gateway::try_start(&yaml, portway_core::Clock::system());
     assert!(started.is_err(), "at the start there is no old one");
+}
+
+#[test]
+fn a_connection_that_was_accepted_is_served_though_its_listener_has_left() {
+    let (ca, origin) = (Authority::new(), Origin::start(replies::text("hello")));
+    let tls = format!("certificates: [ {} ]", ca.issue("a", &["a.example"]));
+    let without = https(&tls, &plain(&origin));
+    let second = format!(
+        "listeners: [ {{ name: second, bind: \"127.0.0.1:0\", protocol: https, proxy_protocol: v1, \
+         trusted_proxies: [127.0.0.1], tls: {{ {tls} }} }}, "
+    );
+    let gateway = Gateway::start(&without.replace("listeners: [ ", &second));
+    let mut tcp = TcpStream::connect(gateway.addr_of("second")).unwrap();
+    gateway.wait_connections(1);
+    gateway.reload(&without).unwrap();
+    tcp.write_all(b"PROXY TCP4 192.0.2.7 198.51.100.1 4711 443\r\n")
+        .unwrap();
+    let mut client = TlsClient::try_over(tcp, "a.example", &Wishes::of(&ca)).unwrap();
+    assert_eq!(client.ask("/", "a.example").body, "hello");
 }
 
 /// A listener that gets TLS keeps its address and no plain connection.
