@@ -128,9 +128,9 @@ codes! {
     BadClientHello = "bad_client_hello", 400, 3, "tls_protocol_error", "The connection is not TLS";
     /// A tunnel without a byte either way for too long.
     IdleTimeout = "idle_timeout", 408, 4, "connection_timeout", "The connection was idle for too long";
-    /// A connection that a drain did not wait for any longer.
+    /// An exchange or a connection that a drain did not wait for any longer.
     Drained = "drained", 503, 14, "proxy_internal_response", "The gateway ended the connection to stop";
-    /// The gateway is shutting down or has no room for the connection.
+    /// The gateway has no room for the connection.
     Overloaded = "overloaded", 503, 14, "proxy_internal_response", "The gateway has no room for the request";
 
     /// The upstream's circuit breaker is open.

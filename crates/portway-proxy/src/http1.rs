@@ -155,7 +155,7 @@ impl Session {
     fn cut(&self, snapshot: &Rc<WorkerSnapshot>, exchange: &mut Exchange) {
         let status = self.status.get();
         if status != 0 {
-            let error = ProxyError::new(Code::Overloaded, "cut at the end of the drain");
+            let error = ProxyError::new(Code::Drained, "cut at the end of the drain");
             note(exchange, &error);
             exchange.notes.bytes_in = self.conn.body_bytes();
             self.finish(snapshot, exchange, status, None);

@@ -80,7 +80,7 @@ pub(crate) async fn exchange(running: Running, arrived: impl Request) {
         .await
     };
     if ran.is_none() {
-        let error = ProxyError::new(Code::Overloaded, "cut at the end of the drain");
+        let error = ProxyError::new(Code::Drained, "cut at the end of the drain");
         note(&mut exchange, &error);
         turn.finish(&mut exchange, None);
     }
@@ -158,8 +158,9 @@ impl<S: Stream> Turn<'_, S> {
 
     /// The reply to a request whose head is wrong.
     async fn refuse(&self, exchange: &mut Exchange, error: ProxyError) -> Reply {
-        let mut reply = exchange.problem(error);
         let filters = &self.snapshot.shared.no_route;
+        filters.identify(exchange).await;
+        let mut reply = exchange.problem(error);
         filters.on_response(exchange, &mut reply).await;
         reply
     }

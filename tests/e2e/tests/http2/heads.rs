@@ -39,6 +39,17 @@ fn heads_are_read_as_http1s_are() {
 }
 
 #[test]
+fn a_refused_head_has_an_id() {
+    let origin = Origin::start(replies::text("x"));
+    let gateway = Setup::to(&origin).global("request_id: {}").start();
+    let reply = Client::ask(gateway.addr(), get("/a%2fb"));
+    assert_eq!(reply.status, 400);
+    let id = reply.headers["x-request-id"].to_str().unwrap();
+    let told = format!("\"request_id\":\"{id}\"");
+    assert!(reply.text().contains(&told), "{}", reply.text());
+}
+
+#[test]
 fn far_too_large_heads_are_refused_without_being_kept() {
     let origin = Origin::start(replies::text("x"));
     let gateway = Setup::to(&origin)

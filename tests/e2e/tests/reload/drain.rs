@@ -130,7 +130,7 @@ fn the_deadline_of_a_removed_listener_cuts_what_still_runs() {
     busy.expect_closed();
     silent.expect_closed();
     // It is counted (and logged) like any other.
-    let cut = "portway_request_errors_total{route=\"all\",code=\"overloaded\"}";
+    let cut = "portway_request_errors_total{route=\"all\",code=\"drained\"}";
     eventually("it is counted", || {
         crate::resilience::metric(&gateway, cut) == 1.0
     });
