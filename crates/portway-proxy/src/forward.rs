@@ -2,24 +2,28 @@
 //!
 //! Must hold: a breaker judges whole exchanges, after retries and with the reply's body, so that one dead
 //! target among good ones does not open it and one that breaks its replies off does; each try goes to
-//! another target while there is one; what is counted as under way is uncounted when the lease ends,
-//! whatever happened.
+//! another target while there is one.
+
+mod choose;
+mod lease;
+
+pub(crate) use lease::Loaded;
+pub use lease::{Kept, Lease};
 
 use std::rc::Rc;
 use std::time::Duration;
 
 use http::StatusCode;
-use http::header::{HeaderValue, RETRY_AFTER, SET_COOKIE};
+use http::header::{HeaderValue, RETRY_AFTER};
 use portway_balance::Outcome;
-use portway_core::{Code, GrpcStatus, Mono, ProxyError, RouteId, UpstreamId, limits};
+use portway_core::{Code, GrpcStatus, Mono, ProxyError, RouteId, limits};
 use portway_filter::RetryPolicy;
 use portway_http::{Body, Exchange, Protocol, Reply, Unsent, grpc};
 use portway_net::Timer;
-use portway_plan::{Action, RoutePlan, Split};
+use portway_plan::RoutePlan;
 use portway_upstream::connect::Held;
 use portway_upstream::retry::{pause, wants_retry};
-use portway_upstream::spec::StickySpec;
-use portway_upstream::{Attempt, Breaker, Permit, Picked, Target, Tried, WorkerUpstream};
+use portway_upstream::{Attempt, Breaker, Permit, Picked, Tried, WorkerUpstream};
 
 use crate::http::Handled;
 use crate::mirror;
@@ -27,94 +31,8 @@ use crate::rewrite::{place, rewrite};
 use crate::snapshot::WorkerSnapshot;
 use crate::tunnel;
 use crate::worker::Worker;
-
-/// An exchange's share of its target, held until the reply has been sent.
-pub struct Lease<'s> {
-    loaded: Loaded,
-    upstream: &'s WorkerUpstream,
-    breakers: Breakers<'s>,
-    _requests: Option<Held>,
-    /// The reply itself said that the target failed.
-    failed: bool,
-    /// The exchange with the upstream must be over by then; [`Mono::NEVER`] if it may take as long as it
-    /// makes progress.
-    over_by: Mono,
-}
-
-/// The route's breaker and the upstream's, where there are any.
-type Breakers<'s> = [Option<Permit<'s>>; 2];
-
-/// What of a lease a tunnel holds on to: it counts as under way, with its target and in the upstream's
-/// limits.
-pub struct Kept {
-    _loaded: Loaded,
-    _requests: Option<Held>,
-}
-
-impl Lease<'_> {
-    /// The exchange has become a tunnel: the target did what it should.
-    #[must_use]
-    pub fn keep(self, now: Mono) -> Kept {
-        self.upstream
-            .shared
-            .observe(self.loaded.0.target(), true, now);
-        record(self.breakers, true, now);
-        Kept {
-            _loaded: self.loaded,
-            _requests: self._requests,
-        }
-    }
-
-    /// When to give the reply up, if the last octet of it moved at `progress`.
-    #[must_use]
-    pub fn deadline(&self, progress: Mono) -> Mono {
-        match self.over_by {
-            Mono::NEVER => progress + limits::REPLY_SILENCE_MAX,
-            over_by => over_by,
-        }
-    }
-
-    /// The reply has been sent, or never will be for the reason in `code`: who passed the exchange and
-    /// who served it learn how it ended. What the client or a limit of ours ended says nothing of them.
-    pub fn end(self, code: Option<Code>, grpc: Option<GrpcStatus>, now: Mono) {
-        let broke = match code {
-            None => false,
-            Some(code) if is_failure(code) => true,
-            Some(_) => return,
-        };
-        let ok = !broke && !self.failed && !grpc.is_some_and(GrpcStatus::is_failure);
-        if broke {
-            let outcome = Outcome {
-                latency: Duration::ZERO,
-                ok,
-            };
-            self.upstream.done(&self.loaded.0, outcome, now);
-        }
-        let target = self.loaded.0.target();
-        self.upstream.shared.observe(target, ok, now);
-        record(self.breakers, ok, now);
-    }
-}
-
-fn record(breakers: Breakers<'_>, ok: bool, now: Mono) {
-    let permits = breakers.into_iter().flatten();
-    permits.for_each(|permit| permit.record(ok, now));
-}
-
-/// Whether it is the upstream that failed, and not a limit of what may be sent to it.
-fn is_failure(code: Code) -> bool {
-    matches!(
-        code,
-        Code::ConnectFailure
-            | Code::ConnectTimeout
-            | Code::UpstreamTls
-            | Code::UpstreamCertificate
-            | Code::UpstreamTimeout
-            | Code::UpstreamReset
-            | Code::UpstreamBadReply
-            | Code::NoHealthyTarget
-    )
-}
+use choose::{choose_upstream, stick, sticky_key};
+use lease::{Breakers, is_failure, record};
 
 /// Whether nothing of the exchange has gone anywhere.
 fn is_untried(code: Code) -> bool {
@@ -130,15 +48,6 @@ fn follow(ending: &grpc::Ending, reply: &mut Reply) {
         _ if no_call => ending.set(Some(grpc::status_of_http(reply.status))),
         Body::H2(incoming) => incoming.tell_ending(Rc::clone(ending)),
         _ => {}
-    }
-}
-
-/// A picked target, which has one exchange more under way while this is held.
-struct Loaded(Picked);
-
-impl Drop for Loaded {
-    fn drop(&mut self) {
-        self.0.target().load.end();
     }
 }
 
@@ -244,12 +153,14 @@ impl<'s> Forwarding<'s> {
                 if let Some(ending) = &exchange.notes.grpc {
                     follow(ending, &mut reply);
                 }
-                self.stick(exchange, &mut reply, loaded.0.target());
+                if let Some(sticky) = &spec.balance.sticky {
+                    stick(sticky, exchange, &mut reply, loaded.target());
+                }
                 let lease = Lease {
                     loaded,
                     upstream: self.upstream,
                     breakers,
-                    _requests: requests,
+                    requests,
                     failed: reply.status.is_server_error(),
                     over_by: self.deadline,
                 };
@@ -318,9 +229,9 @@ impl<'s> Forwarding<'s> {
         let mut tried: Vec<u64> = Vec::new();
         loop {
             let loaded = self.pick(hash, sticky, &tried)?;
-            exchange.notes.target = Some(Rc::clone(loaded.0.label()));
+            exchange.notes.target = Some(Rc::clone(loaded.picked().label()));
             let kept = self.kept_bytes(mirror.is_some());
-            let attempted = self.attempt(&loaded.0, exchange, unsent, kept).await;
+            let attempted = self.attempt(loaded.picked(), exchange, unsent, kept).await;
             let retries = exchange.notes.retries;
             let again = budget.filter(|(policy, budget)| {
                 retries < policy.retries_max
@@ -340,10 +251,10 @@ impl<'s> Forwarding<'s> {
             };
             if let Ok(reply) = &attempted.outcome {
                 let ok = is_good(exchange, reply);
-                let target = loaded.0.target();
+                let target = loaded.target();
                 self.upstream.shared.observe(target, ok, exchange.seen_at);
             }
-            tried.push(loaded.0.target().key);
+            tried.push(loaded.target().key);
             if let Ok(mut reply) = attempted.outcome {
                 reply.body.discard_arrived(limits::RETRIED_REPLY_BYTES_MAX);
             }
@@ -390,8 +301,7 @@ impl<'s> Forwarding<'s> {
                 format!("upstream {name} has no target to send to"),
             )
         })?;
-        picked.target().load.begin();
-        Ok(Loaded(picked))
+        Ok(Loaded::begin(picked))
     }
 
     async fn attempt(
@@ -442,31 +352,6 @@ impl<'s> Forwarding<'s> {
         }
         tried
     }
-
-    /// Tells a new client (or one whose target is gone) which target is its own.
-    fn stick(&self, exchange: &Exchange, reply: &mut Reply, target: &Target) {
-        let Some(sticky) = &self.upstream.shared.spec.balance.sticky else {
-            return;
-        };
-        if sticky_key(sticky, exchange) == Some(target.key) {
-            return;
-        }
-        let age = sticky
-            .ttl
-            .map_or(String::new(), |ttl| format!("; Max-Age={}", ttl.as_secs()));
-        let secure = if exchange.client.secure {
-            "; Secure"
-        } else {
-            ""
-        };
-        let cookie = format!(
-            "{}={:016x}; Path=/; HttpOnly; SameSite=Lax{age}{secure}",
-            sticky.cookie, target.key
-        );
-        if let Ok(value) = HeaderValue::try_from(cookie) {
-            reply.headers.append(SET_COOKIE, value);
-        }
-    }
 }
 
 /// Whether the head says nothing of a failure.
@@ -474,48 +359,4 @@ fn is_good(exchange: &Exchange, reply: &Reply) -> bool {
     let is_call = exchange.notes.grpc.is_some();
     let failed_call = || grpc::status(&reply.headers).is_some_and(GrpcStatus::is_failure);
     !(reply.status.is_server_error() || is_call && failed_call())
-}
-
-fn sticky_key(sticky: &StickySpec, exchange: &Exchange) -> Option<u64> {
-    u64::from_str_radix(exchange.request.cookie(&sticky.cookie)?, 16).ok()
-}
-
-fn choose_upstream(worker: &Worker, action: &Action, exchange: &Exchange) -> UpstreamId {
-    match action {
-        Action::Upstream(id) => *id,
-        Action::Split(split) => choose_part(worker, split, exchange),
-        _ => unreachable_upstream(),
-    }
-}
-
-/// `act` only forwards routes with an upstream; the first upstream is as good an answer as any.
-fn unreachable_upstream() -> UpstreamId {
-    debug_assert!(false, "only routes with an upstream are forwarded");
-    UpstreamId(0)
-}
-
-fn choose_part(worker: &Worker, split: &Split, exchange: &Exchange) -> UpstreamId {
-    let total: u64 = split
-        .parts
-        .iter()
-        .map(|(_, weight)| u64::from(*weight))
-        .sum();
-    let point = split
-        .sticky_by
-        .as_ref()
-        .and_then(|on| crate::rewrite::hash_of(on, exchange))
-        // The high bits of a product spread a hash evenly over any total (Lemire, 2016).
-        .map(|hash| ((u128::from(hash) * u128::from(total)) >> 64) as u64)
-        .unwrap_or_else(|| worker.random.borrow_mut().u64(0..total.max(1)));
-    let mut left = point;
-    for (id, weight) in &split.parts {
-        match left.checked_sub(u64::from(*weight)) {
-            None => return *id,
-            Some(rest) => left = rest,
-        }
-    }
-    split
-        .parts
-        .last()
-        .map_or_else(unreachable_upstream, |(id, _)| *id)
 }

@@ -21,6 +21,7 @@ mod material;
 pub mod mirror;
 pub(crate) mod patience;
 mod reflect;
+mod relayed;
 pub mod rewrite;
 pub mod secure;
 pub mod snapshot;

@@ -14,8 +14,8 @@ use std::sync::Arc;
 use http::{HeaderMap, Method};
 use portway_core::{Code, ListenerId, Mono, ProxyError, UpstreamId};
 use portway_filter::Flow;
-use portway_net::relay::{End, Passed};
-use portway_net::{Drain, DrainState, Relay, Timer, with_deadline};
+use portway_net::relay::Passed;
+use portway_net::{Relay, Timer, with_deadline};
 use portway_plan::{Action, Serves};
 use portway_route::{Found, Lookup, Params};
 use portway_telemetry::metrics::ListenerHandle;
@@ -23,6 +23,7 @@ use portway_tls::peek::Peek;
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 
+use crate::relayed;
 use crate::snapshot::{Door, WorkerSnapshot};
 use crate::worker::Worker;
 use record::Record;
@@ -99,14 +100,14 @@ impl Session<'_> {
         let watch = |new: Passed| {
             record.passed(new);
             self.counter.passed(new.up, new.down);
-            self.cut_at()
+            relayed::ending(self.worker, self.door).unwrap_or(Mono::NEVER)
         };
         let end = relay.run(stream, &mut joined.stream, watch).await;
         if end.is_broken() {
             // What was passed on so far must not pass for all there was.
             let _ = (stream.set_zero_linger(), joined.stream.set_zero_linger());
         }
-        verdict(end)
+        relayed::problem(end).map_or(Ok(()), Err)
     }
 
     /// The listener's own filters look at the client's address, in the form that they know it in.
@@ -208,16 +209,6 @@ impl Session<'_> {
             .map_err(late)?
     }
 
-    /// By when the connection must be over, if its listener or the process ends.
-    fn cut_at(&self) -> Mono {
-        let of = |drain: &Drain| match drain.is_ending().then(|| drain.state()) {
-            None | Some(DrainState::Running) => Mono::NEVER,
-            Some(DrainState::Draining { deadline }) => deadline,
-            Some(DrainState::Stop) => Mono(0),
-        };
-        of(&self.door.drain).min(of(&self.worker.shared.drain))
-    }
-
     /// Says in the process's log what a client of a closed connection cannot be told, now and then.
     fn tell(&self, error: &ProxyError) {
         let ours = matches!(
@@ -264,19 +255,4 @@ fn find_route(
         Action::Upstream(upstream) => Some((Arc::clone(&route.name), upstream)),
         _ => None, // refused when the config was compiled
     }
-}
-
-fn verdict(end: End) -> Result<(), ProxyError> {
-    Err(match end {
-        End::Closed => return Ok(()),
-        End::Idle => ProxyError::new(Code::IdleTimeout, "no byte either way for too long"),
-        End::Cut => ProxyError::new(Code::Drained, "the drain did not wait any longer"),
-        End::Client(source) => {
-            ProxyError::new(Code::ClientGone, "the client's connection broke").with_source(source)
-        }
-        End::Target(source) => {
-            ProxyError::new(Code::UpstreamReset, "the target's connection broke")
-                .with_source(source)
-        }
-    })
 }

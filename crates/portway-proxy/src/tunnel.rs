@@ -11,13 +11,14 @@ use portway_core::{Code, Mono, ProxyError, RouteId, UpstreamId};
 use portway_http::upgrade::{Leaving, Line, Parting, Side, Switched, Upgrade};
 use portway_http::{Exchange, Protocol, Reply};
 use portway_net::relay::{End, Passed};
-use portway_net::{DrainState, Relay, Timer};
+use portway_net::{Relay, Timer};
 use portway_plan::RoutePlan;
 use tokio::sync::Notify;
 
 use crate::finish::{finish, note};
 use crate::forward::Kept;
 use crate::http::Handled;
+use crate::relayed;
 use crate::snapshot::{Door, WorkerSnapshot};
 use crate::worker::Worker;
 
@@ -151,7 +152,7 @@ impl Tunnel {
                     cut = cut.min(worker.wheel.now() + GOODBYE);
                 }
             }
-            if let Some(deadline) = ending(worker, door) {
+            if let Some(deadline) = relayed::ending(worker, door) {
                 leave();
                 cut = cut.min(deadline);
             }
@@ -225,31 +226,10 @@ impl About {
     }
 }
 
-/// By when a tunnel must be over, if its listener or the process ends.
-fn ending(worker: &Worker, door: &Door) -> Option<Mono> {
-    let drains = [&door.drain, &worker.shared.drain];
-    let ending = drains.into_iter().filter(|drain| drain.is_ending());
-    ending
-        .map(|drain| match drain.state() {
-            DrainState::Running => Mono::NEVER,
-            DrainState::Draining { deadline } => deadline,
-            DrainState::Stop => Mono(0),
-        })
-        .min()
-}
-
+/// A tunnel that both peers agreed to end may be cut.
 fn problem(end: End, agreed: bool) -> Option<ProxyError> {
-    Some(match end {
-        End::Closed => return None,
-        End::Cut if agreed => return None,
-        End::Idle => ProxyError::new(Code::IdleTimeout, "no byte either way for too long"),
-        End::Cut => ProxyError::new(Code::Drained, "the drain did not wait any longer"),
-        End::Client(source) => {
-            ProxyError::new(Code::ClientGone, "the client's connection broke").with_source(source)
-        }
-        End::Target(source) => {
-            ProxyError::new(Code::UpstreamReset, "the target's connection broke")
-                .with_source(source)
-        }
-    })
+    match end {
+        End::Cut if agreed => None,
+        end => relayed::problem(end),
+    }
 }

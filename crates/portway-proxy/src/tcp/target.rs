@@ -14,10 +14,11 @@ use portway_net::Timer;
 use portway_net::proxy_protocol::{self, Version};
 use portway_upstream::connect::{Held, open};
 use portway_upstream::spec::SendProxy;
-use portway_upstream::{Attempt, Picked, WorkerUpstream};
+use portway_upstream::{Attempt, WorkerUpstream};
 use tokio::net::TcpStream;
 
 use super::record::Record;
+use crate::forward::Loaded;
 use crate::worker::Worker;
 
 /// So many times the upstream's connect timeout may be spent on all tries.
@@ -29,24 +30,8 @@ pub(super) struct Joined {
     /// What the target is to read first.
     pub(super) header: Vec<u8>,
     pub(super) idle: Duration,
-    _load: Load,
+    _load: Loaded,
     _held: (Option<Held>, Held),
-}
-
-/// A connection counted with its target.
-struct Load(Picked);
-
-impl Load {
-    fn begin(picked: Picked) -> Load {
-        picked.target().load.begin();
-        Load(picked)
-    }
-}
-
-impl Drop for Load {
-    fn drop(&mut self) {
-        self.0.target().load.end();
-    }
 }
 
 /// Connects to a target of the upstream. `ends` are the client's address and the one it connected to.
@@ -112,7 +97,7 @@ async fn try_targets(
     timer: &Timer,
     (client, deadline): (SocketAddr, Mono),
     record: &mut Record,
-) -> Result<(TcpStream, Held, Load), ProxyError> {
+) -> Result<(TcpStream, Held, Loaded), ProxyError> {
     let shared = &upstream.shared;
     let policy = shared.spec.balance.policy;
     let place =
@@ -136,7 +121,7 @@ async fn try_targets(
         };
         record.target = Some(Rc::clone(picked.label()));
         record.tries += 1;
-        let load = Load::begin(picked.clone());
+        let load = Loaded::begin(picked.clone());
         let attempt = Attempt {
             upstream: shared,
             part: upstream,
