@@ -7,12 +7,13 @@
 mod either;
 mod h1;
 mod h2;
+mod sending;
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use http::{HeaderMap, HeaderValue, Method, StatusCode};
-use portway_core::{Code, Mono, ProxyError, limits};
+use http::{HeaderValue, Method};
+use portway_core::{Code, Mono, ProxyError};
 use portway_http::h1::BufferPool;
 use portway_http::upgrade::WEBSOCKET_KEY;
 use portway_http::{Exchange, HostField, Reply, Unsent};
@@ -20,6 +21,7 @@ use portway_net::timer::Timer;
 
 use crate::upstream::Upstream;
 use crate::worker::{Picked, Way, WorkerUpstream};
+use sending::{Sending, WaitsFor};
 
 /// One try.
 pub struct Attempt<'a> {
@@ -81,26 +83,13 @@ impl Attempt<'_> {
         HostField::of(exchange, &self.picked.target().host)
     }
 
-    fn deadlines(&self, exchange: &Exchange) -> Deadlines {
-        Deadlines {
-            target: Mono::NEVER,
-            client: exchange.read_deadline,
-            stuck: None,
-        }
-    }
-
-    /// The reply's head must be here, or some more of the request be read, by then.
-    fn target_deadline(&self) -> Mono {
-        self.timer.wheel().now() + self.upstream.spec.timeouts.response_header
-    }
-
     /// Ready when the reply is no longer waited for.
     fn poll_given_up(
         &self,
         cx: &mut Context<'_>,
         exchange: &Exchange,
         waiting: WaitsFor,
-        deadlines: &mut Deadlines,
+        sending: &mut Sending,
     ) -> Poll<ProxyError> {
         if waiting == WaitsFor::Reply && exchange.downstream.poll_gone(cx).is_ready() {
             return Poll::Ready(ProxyError::new(
@@ -112,8 +101,8 @@ impl Attempt<'_> {
             WaitsFor::Reply => exchange.downstream.gone_at(self.timer.wheel().now()),
             WaitsFor::Client | WaitsFor::Target(_) => Mono::NEVER,
         };
-        let client = self.watch(waiting, deadlines);
-        let deadline = self.deadline.min(deadlines.target).min(client);
+        let (client, target) = sending.watch(self, waiting);
+        let deadline = self.deadline.min(target).min(client);
         self.timer.poll(cx, deadline.min(gone_at)).map(|()| {
             if gone_at < deadline {
                 let what = "the client closed the connection";
@@ -133,102 +122,10 @@ impl Attempt<'_> {
             ProxyError::new(Code::UpstreamTimeout, format!("{label} {what}"))
         })
     }
-
-    /// Keeps the deadlines up with whom the request waits for; gives the one that the client has now.
-    fn watch(&self, waiting: WaitsFor, deadlines: &mut Deadlines) -> Mono {
-        let now = self.timer.wheel().now();
-        if let Some(stuck) = deadlines.stuck
-            && waiting != WaitsFor::Target(stuck.octets)
-        {
-            // What the target took its time for is not the client's delay.
-            deadlines.client = deadlines.client + now.since(stuck.since);
-            deadlines.stuck = None;
-        }
-        match waiting {
-            WaitsFor::Reply => Mono::NEVER,
-            WaitsFor::Client => {
-                deadlines.target = Mono::NEVER;
-                deadlines.client
-            }
-            WaitsFor::Target(octets) => {
-                if deadlines.stuck.is_none() {
-                    deadlines.stuck = Some(Stuck { octets, since: now });
-                    deadlines.target = self.target_deadline();
-                }
-                Mono::NEVER
-            }
-        }
-    }
-}
-
-/// Whom a try waits for.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum WaitsFor {
-    /// The client, to send more of its request.
-    Client,
-    /// The target, to read more of the request than the octets it has taken.
-    Target(u64),
-    /// The target, to reply to what it has.
-    Reply,
-}
-
-/// Who must have done something by when.
-struct Deadlines {
-    /// The target: read on, or send the reply's head.
-    target: Mono,
-    /// The client: send the whole request.
-    client: Mono,
-    stuck: Option<Stuck>,
-}
-
-/// A target that does not read.
-#[derive(Clone, Copy)]
-struct Stuck {
-    /// It has taken so many octets.
-    octets: u64,
-    since: Mono,
-}
-
-/// How much of the request is out.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Sent {
-    Partly,
-    Whole,
-    /// The target stopped reading.
-    CutOff,
 }
 
 /// The key of a WebSocket's handshake, if it has exactly one.
 fn websocket_key(exchange: &Exchange) -> Option<&HeaderValue> {
     let mut keys = exchange.request.headers.get_all(WEBSOCKET_KEY).iter();
     keys.next().filter(|_| keys.next().is_none())
-}
-
-/// Passes an informational reply on. `100` is answered by the gateway itself; `101` was not asked for.
-/// `count` is how many there were.
-fn inform(
-    exchange: &Exchange,
-    status: StatusCode,
-    headers: &HeaderMap,
-    count: &mut u32,
-) -> Result<(), ProxyError> {
-    *count += 1;
-    if status == StatusCode::SWITCHING_PROTOCOLS {
-        return Err(ProxyError::new(
-            Code::UpstreamBadReply,
-            "101 without an upgrade being asked for",
-        ));
-    }
-    if *count > limits::INFORMATIONAL_MAX {
-        return Err(ProxyError::new(
-            Code::UpstreamBadReply,
-            "too many informational replies",
-        ));
-    }
-    if status != StatusCode::CONTINUE {
-        exchange
-            .downstream
-            .inform(exchange.protocol, status, headers);
-    }
-    Ok(())
 }

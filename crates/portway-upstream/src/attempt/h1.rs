@@ -18,7 +18,7 @@ use portway_http::upgrade::{Line, WEBSOCKET_ACCEPT, is_agreed, key};
 use portway_http::{Body, Exchange, Protocol, Reply, Unsent};
 use portway_tls::Alpn;
 
-use super::{Attempt, Deadlines, Sent, Tried, WaitsFor, inform, is_idempotent, websocket_key};
+use super::{Attempt, Sending, Tried, is_idempotent, websocket_key};
 use crate::connect::connect;
 use crate::pool::Pool;
 
@@ -83,17 +83,14 @@ pub(super) async fn run_on(
     let framing = request_framing(unsent.length());
     let host = attempt.host_field(exchange);
     conn.queue(|out| request_head(out, exchange, host, framing));
-    let mut sending = Sending {
+    let mut going = Going {
         pump: Pump::new(conn.clone(), unsent, framing, attempt.keep_bytes_max),
-        state: Sent::Partly,
-        deadlines: attempt.deadlines(exchange),
-        informational: 0,
+        sending: Sending::new(exchange),
         spare: std::mem::take(&mut exchange.spare_headers),
     };
-    let head = poll_fn(|cx| poll_reply(attempt, cx, exchange, &conn, &mut sending)).await;
-    exchange.read_deadline = sending.deadlines.client;
-    let whole = sending.state == Sent::Whole;
-    if sending.state == Sent::CutOff {
+    let head = poll_fn(|cx| poll_reply(attempt, cx, exchange, &conn, &mut going)).await;
+    exchange.read_deadline = going.sending.client_deadline();
+    if going.sending.is_cut_off() {
         conn.set_unusable();
     }
     match head {
@@ -101,22 +98,21 @@ pub(super) async fn run_on(
             exchange.upgrade.switch(Line::H1(conn));
             switched(head)
         }
-        Ok(head) => reply(head, pool, conn, sending, whole),
+        Ok(head) => reply(head, pool, conn, going),
         Err(error) => {
             conn.set_unusable();
             Tried {
                 outcome: Err(error),
-                unsent: sending.pump.take_back(),
+                unsent: going.pump.take_back(),
             }
         }
     }
 }
 
-struct Sending {
+/// A request on its way over a connection of its own.
+struct Going {
     pump: Pump,
-    state: Sent,
-    deadlines: Deadlines,
-    informational: u32,
+    sending: Sending,
     spare: HeaderMap,
 }
 
@@ -126,40 +122,39 @@ fn poll_reply(
     cx: &mut Context<'_>,
     exchange: &Exchange,
     conn: &Conn,
-    sending: &mut Sending,
+    going: &mut Going,
 ) -> Poll<Result<ReplyHead, ProxyError>> {
-    if let Err(error) = poll_send(attempt, cx, sending) {
-        return Poll::Ready(Err(error));
+    let Going {
+        pump,
+        sending,
+        spare,
+    } = going;
+    if sending.goes_on() {
+        sending.note(attempt, pump.poll(cx))?;
     }
     let is_head = exchange.request.method == Method::HEAD;
-    while let Poll::Ready(head) = conn.poll_reply_head(cx, is_head, &mut sending.spare) {
+    while let Poll::Ready(head) = conn.poll_reply_head(cx, is_head, spare) {
         match head {
             Ok(head) if head.switches && switches(exchange, sending, &head) => {
                 return Poll::Ready(proven(exchange, head));
             }
-            Ok(head) if head.status.is_informational() => inform(
-                exchange,
-                head.status,
-                &head.headers,
-                &mut sending.informational,
-            )?,
+            Ok(head) if head.status.is_informational() => {
+                sending.inform(exchange, head.status, &head.headers)?;
+            }
             head => return Poll::Ready(head),
         }
     }
-    let waiting = match sending.state {
-        Sent::Partly if sending.pump.waits_for_target() => WaitsFor::Target(conn.written()),
-        Sent::Partly => WaitsFor::Client,
-        Sent::Whole | Sent::CutOff => WaitsFor::Reply,
-    };
+    let stuck_at = pump.waits_for_target().then(|| conn.written());
+    let waiting = sending.waits_for(stuck_at);
     attempt
-        .poll_given_up(cx, exchange, waiting, &mut sending.deadlines)
+        .poll_given_up(cx, exchange, waiting, sending)
         .map(Err)
 }
 
 /// Whether a tunnel may open: this one was asked for, and the whole request is out.
 fn switches(exchange: &Exchange, sending: &Sending, head: &ReplyHead) -> bool {
     let asked = exchange.upgrade.asked();
-    sending.state == Sent::Whole && asked.is_some_and(|asked| is_agreed(&head.headers, asked))
+    sending.is_whole() && asked.is_some_and(|asked| is_agreed(&head.headers, asked))
 }
 
 /// The proof that a target gives is checked by the client, who asked for it; a client of HTTP/2 did not.
@@ -188,32 +183,12 @@ fn switched(head: ReplyHead) -> Tried {
     }
 }
 
-fn poll_send(
-    attempt: &Attempt<'_>,
-    cx: &mut Context<'_>,
-    sending: &mut Sending,
-) -> Result<(), ProxyError> {
-    if sending.state != Sent::Partly {
-        return Ok(());
-    }
-    match sending.pump.poll(cx) {
-        Poll::Pending => return Ok(()),
-        Poll::Ready(Ok(())) => sending.state = Sent::Whole,
-        // It may have answered before it stopped reading: that answer counts.
-        Poll::Ready(Err(error)) if error.kind == Code::UpstreamReset => {
-            sending.state = Sent::CutOff
-        }
-        Poll::Ready(Err(error)) => return Err(error),
-    }
-    sending.deadlines.target = attempt.target_deadline();
-    Ok(())
-}
-
-fn reply(head: ReplyHead, pool: &Rc<Pool>, conn: Conn, sending: Sending, whole: bool) -> Tried {
+fn reply(head: ReplyHead, pool: &Rc<Pool>, conn: Conn, going: Going) -> Tried {
+    let Going { pump, sending, .. } = going;
     let bodiless = matches!(head.framing, Framing::None | Framing::Length(0));
     let mut unsent = None;
-    let body = if whole {
-        unsent = sending.pump.take_back();
+    let body = if sending.is_whole() {
+        unsent = pump.take_back();
         if bodiless {
             go_home(pool, conn)
         } else {
@@ -223,7 +198,7 @@ fn reply(head: ReplyHead, pool: &Rc<Pool>, conn: Conn, sending: Sending, whole: 
         // What is left of the request has no reader: both ends stop here.
         Body::Empty
     } else {
-        let rest = (sending.state == Sent::Partly).then(|| Box::new(sending.pump));
+        let rest = sending.goes_on().then(|| Box::new(pump));
         incoming(pool, conn, rest)
     };
     let reply = Reply {

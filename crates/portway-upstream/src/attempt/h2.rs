@@ -14,7 +14,7 @@ use portway_http::h2::client::{Call, Heard, ReplyHead, Slot};
 use portway_http::upgrade::{WEBSOCKET_ACCEPT, key};
 use portway_http::{Body, Exchange, Protocol, Reply, Unsent};
 
-use super::{Attempt, Deadlines, Sent, Tried, WaitsFor, h1, inform, is_idempotent, websocket_key};
+use super::{Attempt, Sending, Tried, h1, is_idempotent, websocket_key};
 use crate::multiplex::{Checkout, Multiplex};
 use crate::spec;
 
@@ -97,24 +97,19 @@ async fn run_on(
     let host = attempt.host_field(exchange);
     // Targets that are restarted refuse streams as a matter of course, with or without a retry policy.
     let keep_bytes_max = attempt.keep_bytes_max.max(limits::RETRY_BUFFER_BYTES_MAX);
-    let call = match slot.send(exchange, host, unsent, keep_bytes_max) {
+    let mut call = match slot.send(exchange, host, unsent, keep_bytes_max) {
         Ok(call) => call,
         Err(not_sent) => return Tried::not_sent(not_sent.error, not_sent.unsent),
     };
-    let mut sending = Sending {
-        call,
-        state: Sent::Partly,
-        deadlines: attempt.deadlines(exchange),
-        informational: 0,
-    };
-    let head = poll_fn(|cx| poll_reply(attempt, cx, exchange, &mut sending)).await;
-    exchange.read_deadline = sending.deadlines.client;
+    let mut sending = Sending::new(exchange);
+    let head = poll_fn(|cx| poll_reply(attempt, cx, exchange, &mut call, &mut sending)).await;
+    exchange.read_deadline = sending.client_deadline();
     match head {
         Ok(head) if head.status.is_success() && exchange.upgrade.asks_for_websocket() => {
-            switched(exchange, sending.call, head)
+            switched(exchange, call, head)
         }
         Ok(head) => {
-            let (reply, unsent) = sending.call.into_reply(head);
+            let (reply, unsent) = call.into_reply(head);
             Tried {
                 outcome: Ok(reply),
                 unsent,
@@ -122,7 +117,7 @@ async fn run_on(
         }
         Err(error) => Tried {
             outcome: Err(error),
-            unsent: sending.call.take_back(),
+            unsent: call.take_back(),
         },
     }
 }
@@ -153,61 +148,28 @@ fn prove(exchange: &Exchange, headers: &mut HeaderMap) {
     }
 }
 
-struct Sending {
-    call: Call,
-    state: Sent,
-    deadlines: Deadlines,
-    informational: u32,
-}
-
 /// Sends, reads, watches the client and the clock, all at once.
 fn poll_reply(
     attempt: &Attempt<'_>,
     cx: &mut Context<'_>,
     exchange: &Exchange,
+    call: &mut Call,
     sending: &mut Sending,
 ) -> Poll<Result<ReplyHead, ProxyError>> {
-    if let Err(error) = poll_send(attempt, cx, sending) {
-        return Poll::Ready(Err(error));
+    if sending.goes_on() {
+        sending.note(attempt, call.poll_send(cx))?;
     }
-    while let Poll::Ready(heard) = sending.call.poll_heard(cx) {
+    while let Poll::Ready(heard) = call.poll_heard(cx) {
         match heard {
             Ok(Heard::Informational(status, headers)) => {
-                inform(exchange, status, &headers, &mut sending.informational)?;
+                sending.inform(exchange, status, &headers)?;
             }
             Ok(Heard::Final(head)) => return Poll::Ready(Ok(head)),
             Err(error) => return Poll::Ready(Err(error)),
         }
     }
-    let waiting = match sending.state {
-        Sent::Partly => match sending.call.waits_for_target() {
-            Some(octets) => WaitsFor::Target(octets),
-            None => WaitsFor::Client,
-        },
-        Sent::Whole | Sent::CutOff => WaitsFor::Reply,
-    };
+    let waiting = sending.waits_for(call.waits_for_target());
     attempt
-        .poll_given_up(cx, exchange, waiting, &mut sending.deadlines)
+        .poll_given_up(cx, exchange, waiting, sending)
         .map(Err)
-}
-
-fn poll_send(
-    attempt: &Attempt<'_>,
-    cx: &mut Context<'_>,
-    sending: &mut Sending,
-) -> Result<(), ProxyError> {
-    if sending.state != Sent::Partly {
-        return Ok(());
-    }
-    match sending.call.poll_send(cx) {
-        Poll::Pending => return Ok(()),
-        Poll::Ready(Ok(())) => sending.state = Sent::Whole,
-        // It may have answered before it stopped reading: that answer counts.
-        Poll::Ready(Err(error)) if error.kind == Code::UpstreamReset => {
-            sending.state = Sent::CutOff
-        }
-        Poll::Ready(Err(error)) => return Err(error),
-    }
-    sending.deadlines.target = attempt.target_deadline();
-    Ok(())
 }
