@@ -8,9 +8,9 @@ does not succeed ends the contestant's part.
 import struct
 import textwrap
 
-from harness import peers
+from harness import documents, peers
 from harness.arena import fresh_folder
-from harness.contestants import CLIENTS_MAX, IDLE_SECONDS, POOL, Started, portway, portway_head
+from harness.contestants import Started, portway, portway_head
 from harness.load import LoadError, h2load
 from harness.paths import RELEASE, free_port
 from harness.process import LOAD_CORE, Process
@@ -92,93 +92,14 @@ def portway_h2(port, origin, backend, admin):
 
 
 def nginx_h2(peer, port, origin, backend):
-    def upstream(name, target):
-        return f"upstream {name} {{ server 127.0.0.1:{target}; keepalive {POOL}; keepalive_requests 100000000; " \
-               f"keepalive_timeout {IDLE_SECONDS}s; }}"
-    text = f"""\
-        daemon off;
-        worker_processes 1;
-        pid nginx.pid;
-        error_log stderr crit;
-        events {{ worker_connections {CLIENTS_MAX}; }}
-        http {{
-            access_log off;
-            tcp_nodelay on;
-            client_body_temp_path tmp_body;
-            proxy_temp_path tmp_proxy;
-            fastcgi_temp_path tmp_fastcgi;
-            uwsgi_temp_path tmp_uwsgi;
-            scgi_temp_path tmp_scgi;
-            keepalive_timeout {IDLE_SECONDS}s;
-            keepalive_requests 100000000;
-            {upstream("origin", origin)}
-            {upstream("calls", backend)}
-            server {{
-                listen 127.0.0.1:{port} http2 backlog=4096;
-                location /bench.Echo {{ grpc_pass grpc://calls; }}
-                location / {{
-                    proxy_pass http://origin;
-                    proxy_http_version 1.1;
-                    proxy_set_header Connection "";
-                }}
-            }}
-        }}
-        """
-    command = [peer.binary, "-p", ".", "-c", "nginx.conf", "-e", "stderr"]
-    return Started(command, {"nginx.conf": textwrap.dedent(text)}, dict(peer.env))
+    locations = {"/bench.Echo": "grpc_pass grpc://calls;\n", "/": documents.NGINX_TO_ORIGIN}
+    upstreams = {"origin": origin, "calls": backend}
+    command, files = documents.nginx(peer, f"{port} http2", locations, upstreams)
+    return Started(command, files, dict(peer.env))
 
 
 def envoy_h2(peer, port, origin, backend):
-    text = f"""\
-        static_resources:
-          listeners:
-          - name: public
-            address: {{ socket_address: {{ address: 127.0.0.1, port_value: {port} }} }}
-            filter_chains:
-            - filters:
-              - name: envoy.filters.network.http_connection_manager
-                typed_config:
-                  "@type": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager
-                  stat_prefix: public
-                  codec_type: HTTP2
-                  generate_request_id: false
-                  common_http_protocol_options: {{ idle_timeout: {IDLE_SECONDS}s }}
-                  route_config:
-                    virtual_hosts:
-                    - name: all
-                      domains: ["*"]
-                      routes:
-                      - {{ match: {{ prefix: "/bench.Echo" }}, route: {{ cluster: calls }} }}
-                      - {{ match: {{ prefix: "/" }}, route: {{ cluster: origin }} }}
-                  http_filters:
-                  - name: envoy.filters.http.router
-                    typed_config:
-                      "@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router
-                      suppress_envoy_headers: true
-          clusters:
-          - name: origin
-            type: STATIC
-            connect_timeout: 5s
-            load_assignment:
-              cluster_name: origin
-              endpoints:
-              - lb_endpoints:
-                - endpoint: {{ address: {{ socket_address: {{ address: 127.0.0.1, port_value: {origin} }} }} }}
-          - name: calls
-            type: STATIC
-            connect_timeout: 5s
-            typed_extension_protocol_options:
-              envoy.extensions.upstreams.http.v3.HttpProtocolOptions:
-                "@type": type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions
-                explicit_http_config: {{ http2_protocol_options: {{}} }}
-            load_assignment:
-              cluster_name: calls
-              endpoints:
-              - lb_endpoints:
-                - endpoint: {{ address: {{ socket_address: {{ address: 127.0.0.1, port_value: {backend} }} }} }}
-        """
-    command = [
-        peer.binary, "-c", "envoy.yaml", "--concurrency", "1", "--use-dynamic-base-id",
-        "--disable-hot-restart", "--log-level", "error",
-    ]
-    return Started(command, {"envoy.yaml": textwrap.dedent(text)}, dict(peer.env))
+    routes = {"/bench.Echo": "calls", "/": "origin"}
+    clusters = {"origin": (origin, False), "calls": (backend, True)}
+    command, files = documents.envoy(peer, port, "HTTP2", routes, clusters)
+    return Started(command, files, dict(peer.env))

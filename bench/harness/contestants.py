@@ -8,13 +8,9 @@ configured as their manuals advise for this work, so that no figure comes from a
 import dataclasses
 import textwrap
 
+from harness import documents
+from harness.documents import IDLE_SECONDS, POOL
 from harness.paths import RELEASE, SHARED_MEMORY, SHIPPED
-
-# Idle time on both sides: longer than any scenario, so that no timer closes what is measured.
-IDLE_SECONDS = 600
-# Above the 10,000 clients of the idle scenario.
-CLIENTS_MAX = 16000
-POOL = 256
 
 
 @dataclasses.dataclass
@@ -52,111 +48,26 @@ def plan(name, peer, port, origin, admin):
 
 
 def nginx(peer, port, origin):
-    text = f"""\
-        daemon off;
-        worker_processes 1;
-        pid nginx.pid;
-        error_log stderr crit;
-        events {{ worker_connections {CLIENTS_MAX}; }}
-        http {{
-            access_log off;
-            sendfile on;
-            tcp_nodelay on;
-            client_body_temp_path tmp_body;
-            proxy_temp_path tmp_proxy;
-            fastcgi_temp_path tmp_fastcgi;
-            uwsgi_temp_path tmp_uwsgi;
-            scgi_temp_path tmp_scgi;
-            keepalive_timeout {IDLE_SECONDS}s;
-            keepalive_requests 100000000;
-            upstream origin {{
-                server 127.0.0.1:{origin};
-                keepalive {POOL};
-                keepalive_requests 100000000;
-                keepalive_timeout {IDLE_SECONDS}s;
-            }}
-            server {{
-                listen 127.0.0.1:{port} backlog=4096;
-                location / {{
-                    proxy_pass http://origin;
-                    proxy_http_version 1.1;
-                    proxy_set_header Connection "";
-                    proxy_buffers 16 32k;
-                    proxy_buffer_size 16k;
-                    proxy_busy_buffers_size 128k;
-                    proxy_max_temp_file_size 0;
-                }}
-            }}
-        }}
-        """
-    command = [peer.binary, "-p", ".", "-c", "nginx.conf", "-e", "stderr"]
-    return command, {"nginx.conf": textwrap.dedent(text)}, {}
+    to_origin = documents.NGINX_TO_ORIGIN + textwrap.dedent("""\
+        proxy_buffers 16 32k;
+        proxy_buffer_size 16k;
+        proxy_busy_buffers_size 128k;
+        proxy_max_temp_file_size 0;
+        """)
+    command, files = documents.nginx(peer, port, {"/": to_origin}, {"origin": origin})
+    return command, files, {}
 
 
 def haproxy(peer, port, origin):
-    text = f"""\
-        global
-            nbthread 1
-            maxconn {CLIENTS_MAX}
-            no strict-limits
-        defaults
-            mode http
-            timeout connect 5s
-            timeout client {IDLE_SECONDS}s
-            timeout server {IDLE_SECONDS}s
-            timeout http-keep-alive {IDLE_SECONDS}s
-            option splice-auto
-            http-reuse always
-        frontend public
-            bind 127.0.0.1:{port} backlog 4096
-            default_backend origin
-        backend origin
-            server origin 127.0.0.1:{origin} pool-max-conn {POOL} pool-purge-delay {IDLE_SECONDS}s
-        """
-    command = [peer.binary, "-db", "-f", "haproxy.cfg"]
-    return command, {"haproxy.cfg": textwrap.dedent(text)}, {}
+    reuse = f"timeout http-keep-alive {IDLE_SECONDS}s\noption splice-auto\nhttp-reuse always\n"
+    pool = f"pool-max-conn {POOL} pool-purge-delay {IDLE_SECONDS}s"
+    command, files = documents.haproxy(peer, "http", port, origin, reuse, pool)
+    return command, files, {}
 
 
 def envoy(peer, port, origin):
-    text = f"""\
-        static_resources:
-          listeners:
-          - name: public
-            address: {{ socket_address: {{ address: 127.0.0.1, port_value: {port} }} }}
-            filter_chains:
-            - filters:
-              - name: envoy.filters.network.http_connection_manager
-                typed_config:
-                  "@type": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager
-                  stat_prefix: public
-                  codec_type: HTTP1
-                  generate_request_id: false
-                  common_http_protocol_options: {{ idle_timeout: {IDLE_SECONDS}s }}
-                  route_config:
-                    virtual_hosts:
-                    - name: all
-                      domains: ["*"]
-                      routes: [ {{ match: {{ prefix: "/" }}, route: {{ cluster: origin }} }} ]
-                  http_filters:
-                  - name: envoy.filters.http.router
-                    typed_config:
-                      "@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router
-                      suppress_envoy_headers: true
-          clusters:
-          - name: origin
-            type: STATIC
-            connect_timeout: 5s
-            load_assignment:
-              cluster_name: origin
-              endpoints:
-              - lb_endpoints:
-                - endpoint: {{ address: {{ socket_address: {{ address: 127.0.0.1, port_value: {origin} }} }} }}
-        """
-    command = [
-        peer.binary, "-c", "envoy.yaml", "--concurrency", "1", "--use-dynamic-base-id",
-        "--disable-hot-restart", "--log-level", "error",
-    ]
-    return command, {"envoy.yaml": textwrap.dedent(text)}, {}
+    command, files = documents.envoy(peer, port, "HTTP1", {"/": "origin"}, {"origin": (origin, False)})
+    return command, files, {}
 
 
 def caddy(peer, port, origin):

@@ -6,7 +6,9 @@ HAProxy runs both ways, copying and splicing, and is compared at its better one.
 
 import textwrap
 
-from harness.contestants import CLIENTS_MAX, IDLE_SECONDS, Started, portway
+from harness import documents
+from harness.contestants import Started, portway
+from harness.documents import IDLE_SECONDS
 from harness.paths import RELEASE
 from harness.scenarios import BIG_BODY_BYTES, BIG_CONNECTIONS, CONNECTIONS, line, one_round, warm_up
 
@@ -57,7 +59,8 @@ def plan(name, peer, port, origin, admin):
         return Started([RELEASE / "relay", port, origin], {}, {})
     if name == "portway":
         return portway(portway_tcp(port, origin, admin))
-    command, files = haproxy_tcp(peer, port, origin, "" if name.endswith(COPYING) else "option splice-auto")
+    splice = "" if name.endswith(COPYING) else "option splice-auto\n"
+    command, files = documents.haproxy(peer, "tcp", port, origin, splice)
     return Started(command, files, peer.env)
 
 
@@ -75,24 +78,3 @@ def portway_tcp(port, origin, admin):
               - {{ addr: "tcp://127.0.0.1:{origin}" }}
             timeouts: {{ tunnel: {IDLE_SECONDS}s }}
         """)
-
-
-def haproxy_tcp(peer, port, origin, splice):
-    text = f"""\
-        global
-            nbthread 1
-            maxconn {CLIENTS_MAX}
-            no strict-limits
-        defaults
-            mode tcp
-            timeout connect 5s
-            timeout client {IDLE_SECONDS}s
-            timeout server {IDLE_SECONDS}s
-            {splice}
-        frontend public
-            bind 127.0.0.1:{port} backlog 4096
-            default_backend origin
-        backend origin
-            server origin 127.0.0.1:{origin}
-        """
-    return [peer.binary, "-db", "-f", "haproxy.cfg"], {"haproxy.cfg": textwrap.dedent(text)}

@@ -7,8 +7,9 @@ sessions, so a connection of its own for each request is a full handshake with e
 import subprocess
 import textwrap
 
+from harness import documents
 from harness.arena import fresh_folder
-from harness.contestants import CLIENTS_MAX, IDLE_SECONDS, POOL, Started, portway, portway_head
+from harness.contestants import Started, portway, portway_head
 from harness.load import LoadError, wrk
 from harness.paths import WORK
 from harness.scenarios import CONNECTIONS
@@ -16,6 +17,12 @@ from harness.training import certificate
 
 NAMES = ("nginx", "nginx-deb", "portway")
 ONE_REQUEST_EACH = ["-H", "Connection: close"]
+NGINX_TLS = """\
+ssl_certificate cert.pem;
+ssl_certificate_key key.pem;
+ssl_protocols TLSv1.3;
+ssl_session_cache shared:SSL:10m;
+"""
 
 
 def tls(arena, options):
@@ -73,8 +80,9 @@ def plan(name, peer, port, origin, admin):
     if name == "portway":
         started = portway(portway_tls(port, origin, admin))
     else:
-        started = Started([peer.binary, "-p", ".", "-c", "nginx.conf", "-e", "stderr"],
-                          {"nginx.conf": nginx_tls(port, origin)}, dict(peer.env))
+        to_origin = {"/": documents.NGINX_TO_ORIGIN}
+        command, made = documents.nginx(peer, f"{port} ssl", to_origin, {"origin": origin}, NGINX_TLS)
+        started = Started(command, made, dict(peer.env))
     started.files.update(files)
     started.scheme = "https"
     return started
@@ -98,43 +106,4 @@ def portway_tls(port, origin, admin):
             tls: {{ certificates: [ {{ cert: cert.pem, key: key.pem }} ], min_version: "1.3" }}
         routes:
           - {{ name: all, prefix: /, upstream: origin }}
-        """)
-
-
-def nginx_tls(port, origin):
-    return textwrap.dedent(f"""\
-        daemon off;
-        worker_processes 1;
-        pid nginx.pid;
-        error_log stderr crit;
-        events {{ worker_connections {CLIENTS_MAX}; }}
-        http {{
-            access_log off;
-            tcp_nodelay on;
-            client_body_temp_path tmp_body;
-            proxy_temp_path tmp_proxy;
-            fastcgi_temp_path tmp_fastcgi;
-            uwsgi_temp_path tmp_uwsgi;
-            scgi_temp_path tmp_scgi;
-            keepalive_timeout {IDLE_SECONDS}s;
-            keepalive_requests 100000000;
-            upstream origin {{
-                server 127.0.0.1:{origin};
-                keepalive {POOL};
-                keepalive_requests 100000000;
-                keepalive_timeout {IDLE_SECONDS}s;
-            }}
-            server {{
-                listen 127.0.0.1:{port} ssl backlog=4096;
-                ssl_certificate cert.pem;
-                ssl_certificate_key key.pem;
-                ssl_protocols TLSv1.3;
-                ssl_session_cache shared:SSL:10m;
-                location / {{
-                    proxy_pass http://origin;
-                    proxy_http_version 1.1;
-                    proxy_set_header Connection "";
-                }}
-            }}
-        }}
         """)

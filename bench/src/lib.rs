@@ -8,3 +8,4 @@ pub mod balance;
 pub mod documents;
 pub mod filters;
 pub mod routes;
+pub mod serving;

@@ -10,12 +10,10 @@
 //! Usage: `calls PORT`
 
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
 use std::process::ExitCode;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::task::JoinSet;
+use tokio::net::TcpStream;
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const FRAME_HEAD_BYTES: usize = 9;
@@ -126,30 +124,6 @@ async fn serve(mut client: TcpStream) -> io::Result<()> {
     }
 }
 
-async fn accept_all(port: u16) -> io::Result<()> {
-    let listener = TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, port))).await?;
-    let mut connections = JoinSet::new();
-    loop {
-        let (client, _) = listener.accept().await?;
-        connections.spawn(serve(client));
-        while connections.try_join_next().is_some() {}
-    }
-}
-
 fn main() -> ExitCode {
-    let Some(port) = std::env::args().nth(1).and_then(|text| text.parse().ok()) else {
-        eprintln!("usage: calls PORT");
-        return ExitCode::from(1);
-    };
-    let served = tokio::runtime::Builder::new_current_thread()
-        .enable_io()
-        .build()
-        .and_then(|runtime| runtime.block_on(accept_all(port)));
-    match served {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("calls: port {port}: {error}");
-            ExitCode::from(2)
-        }
-    }
+    portway_bench::serving::run("calls", serve)
 }

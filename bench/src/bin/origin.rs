@@ -8,13 +8,11 @@
 //! Usage: `origin PORT`
 
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
 use std::process::ExitCode;
 
 use memchr::memmem;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::task::JoinSet;
+use tokio::net::TcpStream;
 
 const SMALL_BODY_BYTES: usize = 128;
 const BIG_BODY_BYTES: usize = 1 << 20;
@@ -76,31 +74,7 @@ async fn serve(mut client: TcpStream, answers: &'static Answers) -> io::Result<(
     }
 }
 
-async fn accept_all(port: u16) -> io::Result<()> {
-    let answers: &'static Answers = Box::leak(Box::new(Answers::new()));
-    let listener = TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, port))).await?;
-    let mut connections = JoinSet::new();
-    loop {
-        let (client, _) = listener.accept().await?;
-        connections.spawn(serve(client, answers));
-        while connections.try_join_next().is_some() {}
-    }
-}
-
 fn main() -> ExitCode {
-    let Some(port) = std::env::args().nth(1).and_then(|text| text.parse().ok()) else {
-        eprintln!("usage: origin PORT");
-        return ExitCode::from(1);
-    };
-    let served = tokio::runtime::Builder::new_current_thread()
-        .enable_io()
-        .build()
-        .and_then(|runtime| runtime.block_on(accept_all(port)));
-    match served {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("origin: port {port}: {error}");
-            ExitCode::from(2)
-        }
-    }
+    let answers: &'static Answers = Box::leak(Box::new(Answers::new()));
+    portway_bench::serving::run("origin", move |client| serve(client, answers))
 }
