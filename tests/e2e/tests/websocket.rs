@@ -13,6 +13,7 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
+use portway_core::clock::ManualClock;
 use portway_testkit::{Folder, Gateway, Origin, RawClient, eventually, replies};
 use serde_json::Value;
 use tungstenite::protocol::frame::coding::CloseCode;
@@ -125,6 +126,44 @@ fn expect_going_away<S: Read + Write>(socket: &mut WebSocket<S>) {
     }
 }
 
+/// Changes of its route do not touch a tunnel; the end of its route does.
+#[track_caller]
+fn expect_goodbye_with_its_route<S: Read + Write>(
+    config: &Config<'_>,
+    gateway: &Gateway,
+    socket: &mut WebSocket<S>,
+) {
+    for round in 0..3 {
+        let more =
+            format!("filters: [ {{ headers: {{ request: {{ set: {{ X: \"{round}\" }} }} }} }} ]");
+        let changed = config
+            .yaml()
+            .replace("prefix: /chat,", &format!("prefix: /chat, {more},"));
+        gateway.reload(&changed).unwrap();
+        says(socket, Message::text("still there"));
+    }
+    let without = config
+        .yaml()
+        .replace("name: chat, prefix: /chat", "name: other, prefix: /other");
+    gateway.reload(&without).unwrap();
+    expect_going_away(socket);
+    while socket.read().is_ok() {}
+}
+
+#[track_caller]
+fn expect_end_after_40_s_of_silence<S: Read + Write>(
+    gateway: &Gateway,
+    hand: &ManualClock,
+    socket: &mut WebSocket<S>,
+) {
+    for _ in 0..3 {
+        crate::tcp::turn(gateway, hand, Duration::from_secs(30));
+        says(socket, Message::text("longer than a request may take"));
+    }
+    crate::tcp::turn(gateway, hand, Duration::from_secs(41));
+    assert!(socket.read().is_err());
+}
+
 #[test]
 fn messages_pass_both_ways_until_both_have_closed() {
     let peer = echo();
@@ -161,21 +200,7 @@ fn a_reload_leaves_a_tunnel_alone_while_its_route_lives_and_says_goodbye_then() 
     let config = Config::to(&peer);
     let gateway = Gateway::start(&config.yaml());
     let mut socket = open(gateway.addr());
-    for round in 0..3 {
-        let more =
-            format!("filters: [ {{ headers: {{ request: {{ set: {{ X: \"{round}\" }} }} }} }} ]");
-        let changed = config
-            .yaml()
-            .replace("prefix: /chat,", &format!("prefix: /chat, {more},"));
-        gateway.reload(&changed).unwrap();
-        says(&mut socket, Message::text("still there"));
-    }
-    let without = config
-        .yaml()
-        .replace("name: chat, prefix: /chat", "name: other, prefix: /other");
-    gateway.reload(&without).unwrap();
-    expect_going_away(&mut socket);
-    while socket.read().is_ok() {}
+    expect_goodbye_with_its_route(&config, &gateway, &mut socket);
     gateway.wait_connections(0);
 }
 
@@ -238,12 +263,7 @@ fn a_silent_tunnel_is_closed_after_its_idle_time() {
     config.upstream = "timeouts: { tunnel: 40s, request: 5s }";
     let (gateway, hand) = Gateway::with_manual_clock(&config.yaml());
     let mut socket = open(gateway.addr());
-    for _ in 0..3 {
-        crate::tcp::turn(&gateway, &hand, Duration::from_secs(30));
-        says(&mut socket, Message::text("longer than a request may take"));
-    }
-    crate::tcp::turn(&gateway, &hand, Duration::from_secs(41));
-    assert!(socket.read().is_err());
+    expect_end_after_40_s_of_silence(&gateway, &hand, &mut socket);
     assert_eq!(config.record()["code"], "idle_timeout");
 }
 

@@ -7,11 +7,13 @@ use std::time::Duration;
 use h2::Reason;
 use http::Response;
 use portway_core::clock::ManualClock;
+use portway_testkit::frames::END_HEADERS;
+use portway_testkit::frames::kind::{DATA, HEADERS};
 use portway_testkit::{Gateway, RawClient, eventually, raw::get, raw::post};
 
 use super::{gateway_to, yaml};
 use crate::support::code;
-use crate::support::h2_frames::{DATA, END_HEADERS, FrameOrigin, HEADERS, STATUS_200};
+use crate::support::h2_frames::{FrameOrigin, STATUS_200};
 use crate::support::h2_origin::H2Origin;
 
 const REFUSED_STREAM: u32 = 7;

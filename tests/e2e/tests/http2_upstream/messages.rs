@@ -2,12 +2,12 @@
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Version};
+use portway_testkit::frames::kind::{DATA, HEADERS};
+use portway_testkit::frames::{END_HEADERS, END_STREAM, field};
 use portway_testkit::{RawClient, RawReply, raw::get};
 
 use super::gateway_to;
-use crate::support::h2_frames::{
-    DATA, END_HEADERS, END_STREAM, FrameOrigin, HEADERS, STATUS_200, literal,
-};
+use crate::support::h2_frames::{FrameOrigin, STATUS_200};
 use crate::support::h2_origin::{H2Call, H2Origin};
 use crate::support::{code, get_with, with_body};
 
@@ -133,7 +133,7 @@ fn informational_replies_are_passed_on() {
         // `:status: 103` has no entry of its own in the static table.
         let mut early = vec![0x08, 3];
         early.extend(b"103");
-        early.extend(literal("link", "</a.css>"));
+        early.extend(field("link", "</a.css>"));
         conn.send(HEADERS, END_HEADERS, stream, &early);
         conn.reply(stream, "done");
         conn.wait_closed();
@@ -153,14 +153,14 @@ fn a_reply_that_is_no_message_is_refused() {
         (
             "two lengths",
             [
-                &literal("content-length", "1")[..],
-                &literal("content-length", "2"),
+                &field("content-length", "1")[..],
+                &field("content-length", "2"),
             ]
             .concat(),
         ),
-        ("a length that is none", literal("content-length", "+1")),
-        ("an upper-case name", literal("X-Up", "1")),
-        ("a connection field", literal("connection", "close")),
+        ("a length that is none", field("content-length", "+1")),
+        ("an upper-case name", field("X-Up", "1")),
+        ("a connection field", field("connection", "close")),
     ];
     for (what, field) in broken {
         let origin = FrameOrigin::start(&[], move |conn| {

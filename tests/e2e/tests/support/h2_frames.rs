@@ -10,35 +10,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
-pub const DATA: u8 = 0;
-pub const HEADERS: u8 = 1;
-pub const RST_STREAM: u8 = 3;
-pub const SETTINGS: u8 = 4;
-pub const PING: u8 = 6;
-pub const GOAWAY: u8 = 7;
-pub const END_STREAM: u8 = 1;
-pub const END_HEADERS: u8 = 4;
-const ACK: u8 = 1;
+use portway_testkit::frames::{ACK, END_HEADERS, END_STREAM, Frame, frame, kind};
 
 /// `:status: 200` in HPACK's static table (RFC 7541, appendix A).
 pub const STATUS_200: &[u8] = &[0x88];
-
-#[derive(Clone, Debug)]
-pub struct Frame {
-    pub kind: u8,
-    pub flags: u8,
-    pub stream: u32,
-    pub payload: Vec<u8>,
-}
-
-/// A literal field, not indexed (RFC 7541, section 6.2.2).
-pub fn literal(name: &str, value: &str) -> Vec<u8> {
-    let mut block = vec![0, name.len() as u8];
-    block.extend(name.bytes());
-    block.push(value.len() as u8);
-    block.extend(value.bytes());
-    block
-}
 
 /// One connection from the gateway.
 pub struct FrameConn {
@@ -53,9 +28,9 @@ impl FrameConn {
         loop {
             let frame = self.read().ok()?;
             match (frame.kind, frame.flags & ACK) {
-                (SETTINGS, 0) => self.send(SETTINGS, ACK, 0, &[]),
-                (PING, 0) => self.send(PING, ACK, 0, &frame.payload),
-                (SETTINGS | PING | 8, _) => {}
+                (kind::SETTINGS, 0) => self.send(kind::SETTINGS, ACK, 0, &[]),
+                (kind::PING, 0) => self.send(kind::PING, ACK, 0, &frame.payload),
+                (kind::SETTINGS | kind::PING | kind::WINDOW_UPDATE, _) => {}
                 _ => return Some(frame),
             }
         }
@@ -64,8 +39,8 @@ impl FrameConn {
     /// Waits for a PING and answers it.
     pub fn wait_ping(&mut self) {
         while let Ok(frame) = self.read() {
-            if (frame.kind, frame.flags & ACK) == (PING, 0) {
-                self.send(PING, ACK, 0, &frame.payload);
+            if (frame.kind, frame.flags & ACK) == (kind::PING, 0) {
+                self.send(kind::PING, ACK, 0, &frame.payload);
                 return;
             }
         }
@@ -80,7 +55,7 @@ impl FrameConn {
     pub fn request(&mut self) -> Option<u32> {
         loop {
             let frame = self.next()?;
-            if frame.kind == HEADERS {
+            if frame.kind == kind::HEADERS {
                 return Some(frame.stream);
             }
         }
@@ -101,29 +76,25 @@ impl FrameConn {
     }
 
     pub fn send(&mut self, kind: u8, flags: u8, stream: u32, payload: &[u8]) {
-        let mut frame = (payload.len() as u32).to_be_bytes()[1..].to_vec();
-        frame.extend([kind, flags]);
-        frame.extend(stream.to_be_bytes());
-        frame.extend(payload);
         // Whoever hung up on purpose is not to fail here.
-        let _ = self.stream.write_all(&frame);
+        let _ = self.stream.write_all(&frame(kind, flags, stream, payload));
     }
 
     /// A whole reply: 200 and this body.
     pub fn reply(&mut self, stream: u32, body: &str) {
-        self.send(HEADERS, END_HEADERS, stream, STATUS_200);
-        self.send(DATA, END_STREAM, stream, body.as_bytes());
+        self.send(kind::HEADERS, END_HEADERS, stream, STATUS_200);
+        self.send(kind::DATA, END_STREAM, stream, body.as_bytes());
     }
 
     pub fn reset(&mut self, stream: u32, code: u32) {
-        self.send(RST_STREAM, 0, stream, &code.to_be_bytes());
+        self.send(kind::RST_STREAM, 0, stream, &code.to_be_bytes());
     }
 
     /// GOAWAY: streams up to `last` are being worked on.
     pub fn go_away(&mut self, last: u32, code: u32) {
         let mut payload = last.to_be_bytes().to_vec();
         payload.extend(code.to_be_bytes());
-        self.send(GOAWAY, 0, 0, &payload);
+        self.send(kind::GOAWAY, 0, 0, &payload);
     }
 
     /// Closes, so that what was sent still arrives: not with a reset over unread octets.
@@ -171,7 +142,7 @@ impl FrameOrigin {
                         return;
                     }
                     assert_eq!(&preface, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
-                    conn.send(SETTINGS, 0, 0, &payload);
+                    conn.send(kind::SETTINGS, 0, 0, &payload);
                     act(&mut conn);
                     // Closing over unread frames would send RST, which may overtake the reply.
                     let _ = conn.stream.shutdown(std::net::Shutdown::Write);

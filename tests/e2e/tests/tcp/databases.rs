@@ -125,20 +125,12 @@ fn postgresql_works_through_a_tcp_listener() {
         ]);
         output(command)
     };
-    assert_eq!(sql("select 40 + 2"), "42\n");
-    sql("create table t (n int, text text)");
-    sql("insert into t select n, repeat('x', 1000) from generate_series(1, 20000) n");
-    let rows = sql("select n, text from t order by n");
-    assert_eq!(
-        (rows.lines().count(), rows.len() > 20_000_000),
-        (20_000, true)
-    );
-    let records = config.records(4);
-    assert!(
-        records.iter().all(|record| record["code"].is_null()),
-        "{records:?}"
-    );
-    assert!(records[3]["bytes_out"].as_u64().unwrap() > 20_000_000);
+    let table = [
+        "create table t (n int, text text)",
+        "insert into t select n, repeat('x', 1000) from generate_series(1, 20000) n",
+        "select n, text from t order by n",
+    ];
+    expect_twenty_megabytes(&config, sql, table);
     server.signal(portway_testkit::process::Signal::INT);
     server.wait(Duration::from_secs(10));
 }
@@ -197,10 +189,21 @@ fn mariadb_works_through_a_tcp_listener() {
         command.args(["--protocol=tcp", "-N", "-B", "-e", text]);
         output(command)
     };
+    let table = [
+        "create database d; create table d.t (n int, text text)",
+        "insert into d.t select seq, repeat('x', 1000) from d.seq_1_to_20000",
+        "select n, text from d.t order by n",
+    ];
+    expect_twenty_megabytes(&config, sql, table);
+    server.signal(portway_testkit::process::Signal::TERM);
+    server.wait(Duration::from_secs(20));
+}
+
+/// A question, and a table of 20,000 rows: made, filled, and read again.
+#[track_caller]
+fn expect_twenty_megabytes(config: &Config, sql: impl Fn(&str) -> String, table: [&str; 3]) {
     assert_eq!(sql("select 40 + 2"), "42\n");
-    sql("create database d; create table d.t (n int, text text)");
-    sql("insert into d.t select seq, repeat('x', 1000) from d.seq_1_to_20000");
-    let rows = sql("select n, text from d.t order by n");
+    let [_, _, rows] = table.map(sql);
     assert_eq!(
         (rows.lines().count(), rows.len() > 20_000_000),
         (20_000, true)
@@ -211,8 +214,6 @@ fn mariadb_works_through_a_tcp_listener() {
         "{records:?}"
     );
     assert!(records[3]["bytes_out"].as_u64().unwrap() > 20_000_000);
-    server.signal(portway_testkit::process::Signal::TERM);
-    server.wait(Duration::from_secs(20));
 }
 
 fn is_root() -> bool {

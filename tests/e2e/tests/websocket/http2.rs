@@ -16,7 +16,10 @@ use tungstenite::protocol::Role;
 use tungstenite::{Message, WebSocket};
 
 use super::tunnel::{connect_for, open_h2};
-use super::{Config, SWITCH, echo, expect_going_away, open, says, serve};
+use super::{
+    Config, SWITCH, echo, expect_end_after_40_s_of_silence, expect_going_away,
+    expect_goodbye_with_its_route, open, says, serve,
+};
 use crate::http2::client::{Client, get, next, read, send_all};
 use crate::support::h2_origin::{H2Call, H2Origin};
 use crate::tcp::Peer;
@@ -339,21 +342,7 @@ fn a_reload_leaves_a_stream_alone_while_its_route_lives_and_says_goodbye_then() 
     let config = target.config();
     let gateway = Gateway::start(&config.yaml());
     let mut socket = open_h2(gateway.addr());
-    for round in 0..3 {
-        let more =
-            format!("filters: [ {{ headers: {{ request: {{ set: {{ X: \"{round}\" }} }} }} }} ]");
-        let changed = config
-            .yaml()
-            .replace("prefix: /chat,", &format!("prefix: /chat, {more},"));
-        gateway.reload(&changed).unwrap();
-        says(&mut socket, Message::text("still there"));
-    }
-    let without = config
-        .yaml()
-        .replace("name: chat, prefix: /chat", "name: other, prefix: /other");
-    gateway.reload(&without).unwrap();
-    expect_going_away(&mut socket);
-    while socket.read().is_ok() {}
+    expect_goodbye_with_its_route(&config, &gateway, &mut socket);
     let client = &mut socket.get_mut().client;
     assert_eq!(
         client.send(get("/chat"), b"").status,
@@ -408,11 +397,6 @@ fn a_silent_stream_is_closed_after_its_idle_time() {
     config.upstream = "protocol: h2c, timeouts: { tunnel: 40s, request: 5s }";
     let (gateway, hand) = Gateway::with_manual_clock(&config.yaml());
     let mut socket = open_h2(gateway.addr());
-    for _ in 0..3 {
-        crate::tcp::turn(&gateway, &hand, Duration::from_secs(30));
-        says(&mut socket, Message::text("longer than a request may take"));
-    }
-    crate::tcp::turn(&gateway, &hand, Duration::from_secs(41));
-    assert!(socket.read().is_err());
+    expect_end_after_40_s_of_silence(&gateway, &hand, &mut socket);
     assert_eq!(config.record_of(200)["code"], "idle_timeout");
 }
