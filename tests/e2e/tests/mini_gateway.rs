@@ -94,10 +94,20 @@ fn the_breaker_opens_after_five_failures_and_closes_after_recovery() {
     for origin in &pool {
         origin.set_handler(replies::status(500));
     }
-    for _ in 0..5 {
-        ask(&gateway).expect_status(500);
+    // A reply counts once it is out: only the same connection's next request surely comes after.
+    let ask_all = |count: usize| -> Vec<RawReply> {
+        let mut client = RawClient::connect(gateway.addr());
+        let ask = |_| {
+            client.send(user_request());
+            client.reply()
+        };
+        (0..count).map(ask).collect()
+    };
+    let mut replies = ask_all(6);
+    let open = replies.pop().unwrap();
+    for reply in &replies {
+        reply.expect_status(500);
     }
-    let open = ask(&gateway);
     assert_eq!((open.status, &*code(&open)), (503, "circuit_open"));
     assert_eq!(open.field("retry-after"), Some("30"));
     RawClient::get(gateway.addr(), "/api/v1/orders/1").expect_status(500); // has none
@@ -106,8 +116,8 @@ fn the_breaker_opens_after_five_failures_and_closes_after_recovery() {
     }
     ask(&gateway).expect_status(503);
     advance(&gateway, &hand, Duration::from_secs(31));
-    for _ in 0..10 {
-        ask(&gateway).expect_status(200);
+    for reply in ask_all(10) {
+        reply.expect_status(200);
     }
 }
 
