@@ -30,7 +30,7 @@ pub fn plain(routes: usize) -> String {
 pub fn with_filters(routes: usize) -> String {
     let mut text = String::from("server: { host: 127.0.0.1, port: 8080 }\nroutes:\n");
     for index in 0..routes {
-        let port = 9000 + index % 1000;
+        let port = 10_000 + index % 1000; // none that the gateway itself listens on
         writeln!(
             text,
             "  - name: r{index}\n    prefix: /team{}/service{index}\n    strip_prefix: true\n    \
@@ -43,4 +43,22 @@ pub fn with_filters(routes: usize) -> String {
         .expect("a String takes all");
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use portway_config::FixedEnv;
+    use portway_core::Clock;
+
+    #[test]
+    fn every_document_compiles_without_a_problem() {
+        let (kinds, clock) = (portway_filters::all(), Clock::system());
+        for text in [super::plain(2_000), super::with_filters(2_000)] {
+            let (document, problems) = portway_config::parse("bench.yaml", &text, &FixedEnv::new());
+            assert!(problems.is_empty(), "{problems:?}");
+            let (plan, problems) = portway_plan::compile(&document.unwrap(), &kinds, &clock);
+            assert!(problems.is_empty(), "{problems:?}");
+            assert_eq!(plan.unwrap().routes.len(), 2_000);
+        }
+    }
 }
