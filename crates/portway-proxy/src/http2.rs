@@ -1,5 +1,5 @@
 //! An HTTP/2 client connection: one task drives it, and one task runs each of its streams' exchanges
-//! ([`crate::streams`]).
+//! (`streams`).
 //!
 //! Must hold: streams are told apart by nothing but their exchange, which goes the same way as one of
 //! HTTP/1; a stream that waits holds up no other; every wait has a deadline; a connection that ends in
