@@ -47,6 +47,11 @@ pub trait BodyStream {
     fn poll_companion(self: Pin<&mut Self>, _: &mut Context<'_>) {}
     /// Sets the most octets that may come from a peer; 0 for no limit: for what is made of another body.
     fn limit(self: Pin<&mut Self>, _bytes_max: u64) {}
+    /// Nobody waits for the rest any longer, for this reason. True if its form has an end that says so: the
+    /// frames from now on are that end, and come at once.
+    fn give_up(self: Pin<&mut Self>, _reason: &ProxyError) -> bool {
+        false
+    }
 }
 
 /// A message's body.
@@ -141,6 +146,15 @@ impl Body {
         match self {
             Body::H2(incoming) => incoming.is_over(),
             other => other.length() == BodyLength::Exact(0),
+        }
+    }
+
+    /// Gives up the rest. True if the frames from now on are an end that says why, and come at once; else
+    /// whoever reads it must be cut off.
+    pub fn give_up(&mut self, reason: &ProxyError) -> bool {
+        match self {
+            Body::Stream(stream) => stream.as_mut().give_up(reason),
+            _ => false,
         }
     }
 

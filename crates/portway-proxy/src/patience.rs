@@ -6,15 +6,18 @@
 use std::task::{Context, Poll};
 
 use portway_core::{Code, Mono, ProxyError};
+use portway_http::{Body, Exchange};
 use portway_net::Timer;
 use portway_plan::ListenerPlan;
 
+use crate::finish::note;
 use crate::forward::Lease;
 
 /// Watches one reply.
 pub(crate) struct Patience<'a> {
     timer: &'a Timer,
     listener: &'a ListenerPlan,
+    /// None if the target is not waited for.
     lease: Option<&'a Lease<'a>>,
     /// Octets written, and whether the client was waited for, when it last got on.
     last: (u64, bool),
@@ -81,5 +84,22 @@ impl<'a> Patience<'a> {
             };
             ProxyError::new(code, detail)
         })
+    }
+
+    /// It is at an end for this reason. Ready if the client must be cut off; else what the body ends with now
+    /// is to be sent, and its reader has time for it.
+    #[cold]
+    pub(crate) fn end(
+        &mut self,
+        error: ProxyError,
+        body: &mut Body,
+        exchange: &mut Exchange,
+    ) -> Poll<ProxyError> {
+        if error.kind != Code::UpstreamTimeout || !body.give_up(&error) {
+            return Poll::Ready(error);
+        }
+        note(exchange, &error);
+        self.lease = None;
+        Poll::Pending
     }
 }

@@ -372,4 +372,15 @@ impl BodyStream for Told {
     fn poll_companion(self: Pin<&mut Self>, cx: &mut Context<'_>) {
         self.get_mut().source.from.poll_companion(cx);
     }
+
+    fn give_up(self: Pin<&mut Self>, reason: &ProxyError) -> bool {
+        let this = self.get_mut();
+        if this.done || this.first.is_some() || this.form == Form::Raw {
+            return false;
+        }
+        let failure = Failure::of_gateway(reason.kind, reason.kind.title(), "");
+        this.first = this.next(Came::End(Err(failure))).ok().flatten();
+        this.source.from = Body::Empty;
+        true
+    }
 }

@@ -87,6 +87,8 @@ pub(super) struct ToWeb {
     form: Form,
     status: StatusCode,
     ending: Option<grpc::Ending>,
+    /// What it ends with, if the rest of the reply is not waited for.
+    given_up: Option<HeaderMap>,
     over: bool,
 }
 
@@ -102,6 +104,7 @@ impl ToWeb {
             form,
             status,
             ending,
+            given_up: None,
             over: false,
         }
     }
@@ -130,17 +133,20 @@ impl BodyStream for ToWeb {
         if self.over {
             return Poll::Ready(None);
         }
-        let trailers = match ready!(self.reply.poll_frame(cx)) {
-            Some(Ok(Frame::Data(data))) => {
-                return Poll::Ready(Some(Ok(Frame::Data(self.form.write(data)))));
-            }
-            Some(Ok(Frame::Trailers(trailers))) => trailers,
-            None => self.no_trailers(),
-            Some(Err(error)) if error.kind == Code::ClientGone => {
-                self.over = true;
-                return Poll::Ready(Some(Err(error)));
-            }
-            Some(Err(error)) => self.broken(&error),
+        let trailers = match self.given_up.take() {
+            Some(trailers) => trailers,
+            None => match ready!(self.reply.poll_frame(cx)) {
+                Some(Ok(Frame::Data(data))) => {
+                    return Poll::Ready(Some(Ok(Frame::Data(self.form.write(data)))));
+                }
+                Some(Ok(Frame::Trailers(trailers))) => trailers,
+                None => self.no_trailers(),
+                Some(Err(error)) if error.kind == Code::ClientGone => {
+                    self.over = true;
+                    return Poll::Ready(Some(Err(error)));
+                }
+                Some(Err(error)) => self.broken(&error),
+            },
         };
         self.over = true;
         self.reply = Body::Empty;
@@ -158,5 +164,12 @@ impl BodyStream for ToWeb {
 
     fn poll_companion(mut self: Pin<&mut Self>, cx: &mut Context<'_>) {
         self.reply.poll_companion(cx);
+    }
+
+    fn give_up(mut self: Pin<&mut Self>, reason: &ProxyError) -> bool {
+        if !self.over {
+            self.given_up = Some(self.broken(reason));
+        }
+        !self.over
     }
 }

@@ -6,7 +6,7 @@
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use http::StatusCode;
 use portway_core::{Code, Mono, ProxyError, limits};
@@ -105,7 +105,13 @@ impl Session {
         self.status.set(status);
         let mut writer = ReplyWriter::new(framing);
         let written = self
-            .write(&mut writer, &mut reply.body, listener, lease.as_ref())
+            .write(
+                &mut writer,
+                &mut reply.body,
+                listener,
+                lease.as_ref(),
+                exchange,
+            )
             .await;
         exchange.notes.bytes_out = writer.bytes;
         exchange.notes.bytes_in = self.conn.body_bytes();
@@ -170,19 +176,25 @@ impl Session {
         body: &mut Body,
         listener: &ListenerPlan,
         lease: Option<&Lease<'_>>,
+        exchange: &mut Exchange,
     ) -> Result<(), ProxyError> {
         let mut patience = Patience::new(&self.timer, listener, lease, self.conn.written());
         poll_fn(|cx| {
-            if let Poll::Ready(done) = writer.poll(cx, &self.conn, body) {
-                return Poll::Ready(done);
+            loop {
+                if let Poll::Ready(done) = writer.poll(cx, &self.conn, body) {
+                    return Poll::Ready(done);
+                }
+                let waits_for_client = writer.waits_for_client();
+                let progress = patience.note(self.conn.written(), waits_for_client);
+                let mut gone_at = Mono::NEVER;
+                if !waits_for_client && self.conn.body_is_done() {
+                    gone_at = self.gone_at(cx, progress);
+                }
+                let error = ready!(patience.poll(cx, gone_at));
+                if let Poll::Ready(error) = patience.end(error, body, exchange) {
+                    return Poll::Ready(Err(error));
+                }
             }
-            let waits_for_client = writer.waits_for_client();
-            let progress = patience.note(self.conn.written(), waits_for_client);
-            let mut gone_at = Mono::NEVER;
-            if !waits_for_client && self.conn.body_is_done() {
-                gone_at = self.gone_at(cx, progress);
-            }
-            patience.poll(cx, gone_at).map(Err)
         })
         .await
     }

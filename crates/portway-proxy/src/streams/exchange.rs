@@ -8,7 +8,7 @@ use std::cell::{Cell, OnceCell};
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::rc::Rc;
-use std::task::Poll;
+use std::task::{Poll, ready};
 
 use http::{Method, StatusCode};
 use portway_core::{Code, Mono, ProxyError};
@@ -182,7 +182,8 @@ impl<S: Stream> Turn<'_, S> {
                     if is_call {
                         out.set_call();
                     }
-                    let written = self.write(&mut out, &mut reply.body, lease.as_ref()).await;
+                    let written = self.write(&mut out, &mut reply.body, lease.as_ref(), exchange);
+                    let written = written.await;
                     exchange.notes.bytes_out = out.bytes();
                     written
                 }
@@ -208,13 +209,19 @@ impl<S: Stream> Turn<'_, S> {
         out: &mut S::Outgoing,
         body: &mut Body,
         lease: Option<&Lease<'_>>,
+        exchange: &mut Exchange,
     ) -> Result<(), ProxyError> {
         let mut patience = Patience::new(self.timer, self.listener, lease, out.bytes());
-        let written = poll_fn(|cx| match out.poll(cx, body) {
-            Poll::Ready(done) => Poll::Ready(done),
-            Poll::Pending => {
+        let written = poll_fn(|cx| {
+            loop {
+                if let Poll::Ready(done) = out.poll(cx, body) {
+                    return Poll::Ready(done);
+                }
                 patience.note(out.bytes(), out.waits_for_peer());
-                patience.poll(cx, Mono::NEVER).map(Err)
+                let error = ready!(patience.poll(cx, Mono::NEVER));
+                if let Poll::Ready(error) = patience.end(error, body, exchange) {
+                    return Poll::Ready(Err(error));
+                }
             }
         })
         .await;

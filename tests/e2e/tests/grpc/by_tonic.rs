@@ -7,7 +7,7 @@ use std::net::TcpStream;
 use std::time::Duration;
 
 use bytes::Bytes;
-use portway_testkit::{Gateway, RawClient, RawReply};
+use portway_testkit::{Folder, Gateway, RawClient, RawReply, eventually};
 use tonic::codegen::CompressionEncoding;
 use tonic::codegen::tokio_stream::{self, StreamExt};
 use tonic::metadata::MetadataValue;
@@ -322,6 +322,54 @@ fn a_browsers_call_that_breaks_off_ends_with_a_status() {
     let (messages, trailers) = frames(&broken.body);
     assert_eq!(messages, [b"begun"]);
     assert_eq!(trailers.last().map(String::as_str), Some("grpc-status:14"));
+}
+
+#[test]
+fn a_browsers_call_whose_time_runs_out_ends_with_a_status() {
+    let origin = H2Origin::start(|mut call| async move {
+        let mut head = http::Response::new(());
+        let grpc = http::HeaderValue::from_static("application/grpc");
+        head.headers_mut().insert("content-type", grpc);
+        let mut stream = call.respond(head);
+        let _ = stream.send_data(framed(b"begun").into(), false);
+        let reset = std::future::poll_fn(|cx| stream.poll_reset(cx)).await;
+        let mut seen = call.seen.lock().expect("not poisoned");
+        seen.resets.extend(reset);
+    });
+    let (folder, route) = (Folder::new(), "timeouts: { request: 300ms }");
+    let log = folder.path().join("access.log");
+    let filters = format!(
+        "{route}, filters: [ {{ logging: {{ output: \"{}\" }} }}, {{ grpc_web: {{}} }} ]",
+        log.display()
+    );
+    let gateway = Gateway::start(&yaml(origin.addr, "", &filters));
+    let ended_late = |body: &[u8]| {
+        let (messages, trailers) = frames(body);
+        assert_eq!(messages, [b"begun"]);
+        assert_eq!(trailers.last().map(String::as_str), Some("grpc-status:4"));
+    };
+    let binary = framed(b"");
+    let text = portway_http::grpc::web::Form::Text.write(binary.clone().into());
+    let late = ask(gateway.addr(), "application/grpc-web", "Late", &binary);
+    ended_late(&late.body);
+    let late = ask(gateway.addr(), "application/grpc-web-text", "Late", &text);
+    ended_late(&from_text(&late.body));
+    let mut client = crate::http2::client::Client::connect(gateway.addr());
+    for _ in 0..2 {
+        let request = crate::http2::client::post("/test.Echo/Late");
+        let request = request.header("content-type", "application/grpc-web");
+        ended_late(&client.send(request, b"\0\0\0\0\0").body);
+    }
+    eventually("the calls are cancelled", || {
+        origin.seen().resets.len() == 4
+    });
+    let lines = || std::fs::read_to_string(&log).unwrap_or_default();
+    eventually("all are logged", || lines().lines().count() == 4);
+    for line in lines().lines() {
+        let record: serde_json::Value = serde_json::from_str(line).expect("JSON");
+        assert_eq!(record["code"], "upstream_timeout", "{line}");
+        assert_eq!(record["grpc_status"], 4, "{line}");
+    }
 }
 
 #[test]
