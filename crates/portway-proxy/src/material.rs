@@ -51,7 +51,8 @@ pub(crate) fn load(
         });
         let before = door.and_then(|(_, door)| door.acceptor());
         let spec = listener.tls.as_ref()?;
-        let loaded = Acceptor::load(spec, slots, before.as_deref(), now, &mut problems)?;
+        let time = (now, clock);
+        let loaded = Acceptor::load(spec, slots, before.as_deref(), time, &mut problems)?;
         Some(reuse(before, loaded, |a, b| a.is(b)))
     });
     let acceptors: Vec<_> = acceptors.collect();

@@ -11,7 +11,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use portway_core::{Diagnostics, HandshakeFailure, Resumption};
+use portway_core::{Clock, Diagnostics, HandshakeFailure, Resumption};
 use rustls::ServerConfig;
 use rustls::pki_types::UnixTime;
 use rustls::server::danger::ClientCertVerifier;
@@ -31,6 +31,7 @@ use crate::slot::{Slot, Slots};
 use crate::spec::{AcceptSpec, Alpn, ClientAuth, ClientAuthSpec, MinVersion};
 use crate::store::{CertStore, Presented};
 use crate::stream::Stream;
+use crate::tickets::Tickets;
 
 /// Makes encrypted streams of accepted connections. Clones are the same acceptor.
 #[derive(Clone)]
@@ -81,17 +82,17 @@ struct Clients {
 impl Acceptor {
     /// Reads the files of a spec. `before` is the listener's last acceptor: if nothing changed it goes
     /// on, and if only certificates changed, tickets go on. `slots` has the certificates that come from no
-    /// file. `now` is in seconds since the Unix epoch.
+    /// file. `now` is in seconds since the Unix epoch; `clock` says when tickets' keys are to change.
     /// `None` if there are problems, all of which are noted.
     #[must_use]
     pub fn load(
         spec: &AcceptSpec,
         slots: &Slots,
         before: Option<&Acceptor>,
-        now: u64,
+        (now, clock): (u64, &Clock),
         problems: &mut Diagnostics,
     ) -> Option<Acceptor> {
-        let clients = Clients::load(spec, before, &mut Loader::new(problems, now));
+        let clients = Clients::load(spec, before, clock, &mut Loader::new(problems, now));
         let mut loader = Loader::new(problems, now);
         let store = CertStore::load(&spec.certificates, slots, &mut loader);
         let print = loader.print();
@@ -247,6 +248,7 @@ impl Clients {
     fn load(
         spec: &AcceptSpec,
         before: Option<&Acceptor>,
+        clock: &Clock,
         loader: &mut Loader<'_>,
     ) -> Option<Clients> {
         let verifier = match &spec.client_auth {
@@ -262,12 +264,12 @@ impl Clients {
         });
         let tickets = match same {
             Some(before) => Arc::clone(&before.0.clients.tickets),
-            // New keys every 6 hours; a ticket is good for 12 at most.
-            None => rustls::crypto::aws_lc_rs::Ticketer::new()
-                .inspect_err(|error| {
+            None => {
+                let made = Tickets::new(clock).inspect_err(|error| {
                     loader.problem(spec.at.span(), format!("no ticket keys: {error}"), "");
-                })
-                .ok()?,
+                });
+                Arc::new(made.ok()?)
+            }
         };
         Some(Clients {
             verifier,

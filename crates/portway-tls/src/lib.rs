@@ -20,6 +20,7 @@ pub mod slot;
 pub mod spec;
 pub mod store;
 pub mod stream;
+pub mod tickets;
 
 pub use acceptor::{Accepted, Acceptor, Listed};
 pub use connector::{Connector, TargetName};

@@ -11,6 +11,7 @@ mod origin;
 mod pebble;
 mod redirect;
 mod reload;
+mod sessions;
 mod tools;
 mod upstream;
 

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use portway_config::Spanned;
-use portway_core::{Diagnostics, Span};
+use portway_core::{Clock, Diagnostics, Span};
 use portway_tls::spec::{ClientCertificateSpec, MinVersion, Verify};
 use portway_tls::{
     AcceptSpec, Accepted, Acceptor, Alpn, CertificateFiles, CertificateSpec, ClientAuth,
@@ -148,7 +148,13 @@ pub fn problems(problems: Diagnostics) -> String {
 
 pub fn acceptor(spec: &AcceptSpec, before: Option<&Acceptor>) -> Acceptor {
     let mut found = Diagnostics::new();
-    let loaded = Acceptor::load(spec, &Slots::default(), before, NOW, &mut found);
+    let loaded = Acceptor::load(
+        spec,
+        &Slots::default(),
+        before,
+        (NOW, &Clock::system()),
+        &mut found,
+    );
     loaded.unwrap_or_else(|| panic!("{}", problems(found)))
 }
 

@@ -1,4 +1,4 @@
-use portway_core::Diagnostics;
+use portway_core::{Clock, Diagnostics};
 use portway_tls::{AcceptSpec, Acceptor, ClientAuth, Slots};
 
 use crate::authority::{Authority, NOW, accept, problems};
@@ -6,7 +6,16 @@ use crate::authority::{Authority, NOW, accept, problems};
 /// What is said of a spec that cannot be loaded.
 fn refused(ca: &Authority, spec: &AcceptSpec) -> String {
     let mut found = Diagnostics::new();
-    assert!(Acceptor::load(spec, &Slots::default(), None, NOW, &mut found).is_none());
+    assert!(
+        Acceptor::load(
+            spec,
+            &Slots::default(),
+            None,
+            (NOW, &Clock::system()),
+            &mut found
+        )
+        .is_none()
+    );
     let folder = ca.folder.path().display().to_string();
     problems(found).replace(&folder, "DIR")
 }
@@ -91,8 +100,14 @@ fn printing_shows_no_key() {
     let files = ca.issue("a", &["a.example"]);
     let secret = std::fs::read_to_string(&*files.key).unwrap();
     let spec = accept(vec![files]);
-    let acceptor =
-        Acceptor::load(&spec, &Slots::default(), None, NOW, &mut Diagnostics::new()).unwrap();
+    let acceptor = Acceptor::load(
+        &spec,
+        &Slots::default(),
+        None,
+        (NOW, &Clock::system()),
+        &mut Diagnostics::new(),
+    )
+    .unwrap();
     let shown = format!("{acceptor:?} {spec:?}");
     assert!(!shown.contains(secret.lines().nth(1).unwrap()));
 }

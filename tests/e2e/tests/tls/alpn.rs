@@ -94,7 +94,8 @@ fn the_upstreams_word_counts_before_the_targets() {
     assert_eq!(ask(&gateway, "/"), "h2");
     origin.change(&["http/1.1"]);
     eventually("a refusal", || {
-        code(&RawClient::get(gateway.addr(), "/")) == "upstream_tls"
+        let reply = RawClient::get(gateway.addr(), "/");
+        reply.status == 502 && code(&reply) == "upstream_tls"
     });
 }
 

@@ -62,7 +62,6 @@ fn tls_1_2_is_spoken_unless_it_is_switched_off() {
     );
 }
 
-/// CVE-2025-23419.
 #[test]
 fn a_session_is_resumed_for_its_own_host_only() {
     let (ca, origin) = (Authority::new(), Origin::start(replies::text("hello")));
