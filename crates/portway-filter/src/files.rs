@@ -4,6 +4,21 @@
 //! among a filter's settings, so that a reload with another file makes another filter.
 
 use std::path::Path;
+use std::time::Duration;
+
+use portway_config::Address;
+use portway_tls::ConnectSpec;
+
+/// A gRPC service that tells its descriptors by server reflection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Service {
+    /// Where it is.
+    pub at: Address,
+    /// The TLS towards it; `None` for none.
+    pub tls: Option<ConnectSpec>,
+    /// From one question to the next, whether it tells something else by now.
+    pub refresh: Duration,
+}
 
 /// Where the files that a config names come from.
 pub trait Files {
@@ -12,6 +27,14 @@ pub trait Files {
     /// # Errors
     /// Why it could not be read, in words for the user.
     fn read(&self, path: &Path, bytes_max: u64) -> Result<Vec<u8>, String>;
+
+    /// The descriptor set that a service tells of itself.
+    ///
+    /// # Errors
+    /// Why it told none, in words for the user.
+    fn ask(&self, _service: &Service) -> Result<Vec<u8>, String> {
+        Err("no services are asked here".to_owned())
+    }
 }
 
 /// No files at all: for configs that name none.

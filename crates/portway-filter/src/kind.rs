@@ -9,7 +9,7 @@ use portway_config::{Node, Schema, Spanned};
 use portway_core::{Clock, Diagnostics, Span};
 use portway_telemetry::access_log::{LogFormat, LogOutput, LogPolicy};
 
-use crate::{BreakerPolicy, Files, Filter, Phase, RetryPolicy};
+use crate::{BreakerPolicy, Files, Filter, Phase, RetryPolicy, Service};
 
 /// Where a filter was written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,12 +104,7 @@ impl Compile<'_> {
     /// The octets of a file; `what` is what it should hold. `None` after a problem was noted.
     pub fn read(&mut self, path: &Spanned<String>, what: &str, bytes_max: u64) -> Option<Vec<u8>> {
         match self.files.read(Path::new(path.as_str()), bytes_max) {
-            Ok(octets) => {
-                let mut hasher = DefaultHasher::new();
-                (self.files_read, &octets).hash(&mut hasher);
-                self.files_read = hasher.finish();
-                Some(octets)
-            }
+            Ok(octets) => Some(self.count(octets)),
             Err(why) => {
                 let hint = "paths start where the gateway is started; is it there, and readable for the gateway's user?";
                 let problem = format!("cannot read {what} {}: {why}", **path);
@@ -117,6 +112,28 @@ impl Compile<'_> {
                 None
             }
         }
+    }
+
+    /// The descriptor set that a service tells of itself; `name` is how the config writes it. `None` after a
+    /// problem was noted.
+    pub fn ask(&mut self, name: &Spanned<String>, service: &Service) -> Option<Vec<u8>> {
+        match self.files.ask(service) {
+            Ok(octets) => Some(self.count(octets)),
+            Err(why) => {
+                let hint = "does it run, and offer server reflection? A file of descriptors does without that";
+                let problem = format!("no descriptors from {}: {why}", **name);
+                self.error(name.span(), problem, hint);
+                None
+            }
+        }
+    }
+
+    /// Makes octets part of what the filter is made of.
+    fn count(&mut self, octets: Vec<u8>) -> Vec<u8> {
+        let mut hasher = DefaultHasher::new();
+        (self.files_read, &octets).hash(&mut hasher);
+        self.files_read = hasher.finish();
+        octets
     }
 
     /// Notes an error at a place, with what to do about it.

@@ -12,7 +12,7 @@ mod kind;
 
 pub use breaker::BreakerSettings;
 pub use chain::{Chain, Entry};
-pub use files::{Files, NoFiles};
+pub use files::{Files, NoFiles, Service};
 pub use forward::{BreakerPolicy, RetryOn, RetryPolicy};
 pub use kind::{Built, Compile, FilterKind, LogSpec, MetricsPolicy, Scope};
 

@@ -41,6 +41,10 @@ mod tests {
             );
             std::fs::read(set).map_err(|error| error.to_string())
         }
+
+        fn ask(&self, _: &portway_filter::Service) -> Result<Vec<u8>, String> {
+            self.read(std::path::Path::new(""), 0)
+        }
     }
 
     #[test]

@@ -12,6 +12,7 @@ mod passthrough;
 mod replies;
 mod rewrite;
 mod routes;
+mod services;
 mod tls;
 mod upstreams;
 mod warnings;
@@ -76,6 +77,14 @@ pub fn compile_with(
 
 /// The plan, as good as it can be made: `None` or with problems noted it is of no use.
 fn plan(document: &Document, compiler: &Compiler<'_>, problems: &mut Diagnostics) -> Option<Plan> {
+    let services = services::Services {
+        files: compiler.files,
+        upstreams: &document.upstreams,
+    };
+    let compiler = &Compiler {
+        files: &services,
+        ..*compiler
+    };
     let listener_names = listeners::names(document, problems);
     let (upstreams, upstream_names) = upstreams::upstreams(document, problems);
     let globals = filters::globals(compiler, &document.global_filters, problems);

@@ -35,4 +35,5 @@ pub use apply::ApplyError;
 pub use certificates::CertificateReport;
 pub use gateway::{Gateway, GatewayOptions};
 pub use material::{DiskFiles, check_files, files};
+pub use reflect::{Patience, descriptor_set};
 pub use snapshot::Snapshot;

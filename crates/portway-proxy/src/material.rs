@@ -12,12 +12,12 @@ use std::sync::Arc;
 
 use portway_acme::Wanted;
 use portway_core::{Clock, Diagnostic, Diagnostics};
-use portway_filter::Files;
+use portway_filter::{Files, Service};
 use portway_plan::Plan;
 use portway_telemetry::access_log::LogOutput;
 use portway_tls::{Acceptor, Connector, Slot, Slots};
 
-use crate::reflect;
+use crate::reflect::{self, Patience};
 use crate::snapshot::Snapshot;
 
 /// The TLS of a plan, ready to be used. Its places for certificates are held by the acceptors.
@@ -177,16 +177,13 @@ pub fn files(plan: &Plan) -> Vec<PathBuf> {
         .collect()
 }
 
-/// Files of this machine, and descriptor sets that services tell of themselves (`grpc://HOST:PORT`). Relative
-/// paths start at the working directory.
+/// Files of this machine, and descriptor sets that services tell of themselves. Relative paths start at the
+/// working directory.
 #[derive(Clone, Copy, Debug)]
 pub struct DiskFiles;
 
 impl Files for DiskFiles {
     fn read(&self, path: &Path, bytes_max: u64) -> Result<Vec<u8>, String> {
-        if let Some(target) = path.to_str().and_then(|p| p.strip_prefix("grpc://")) {
-            return reflect::descriptor_set(target);
-        }
         let file = File::open(path).map_err(|e| e.to_string())?;
         if !file.metadata().is_ok_and(|meta| meta.is_file()) {
             return Err("it is not a file".to_owned());
@@ -200,5 +197,9 @@ impl Files for DiskFiles {
             return Err(format!("it is larger than {bytes_max} bytes"));
         }
         Ok(octets)
+    }
+
+    fn ask(&self, service: &Service) -> Result<Vec<u8>, String> {
+        reflect::descriptor_set(service, Patience::Starting)
     }
 }

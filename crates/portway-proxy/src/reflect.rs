@@ -6,17 +6,26 @@
 //! where a config is loaded.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use http::{HeaderValue, Method, Request, StatusCode, Version};
+use portway_core::{Clock, Diagnostics};
+use portway_filter::Service;
 use portway_http::grpc;
 use portway_http::grpc::messages::{Messages, prefix};
-use portway_http::h2::ask::ask_for;
+use portway_http::h2::ask::{Answer as Reply, ask_for};
+use portway_tls::{Connector, TargetName};
 use prost::Message;
+use tokio::net::TcpStream;
 
 /// All of it must be here by then.
 const TIMEOUT: Duration = Duration::from_secs(5);
+/// A service that cannot be reached yet is tried again after this.
+const AGAIN_AFTER: Duration = Duration::from_millis(250);
+/// And so often.
+const TRIES_MAX: u32 = 12;
 /// Of one answer, octets.
 const ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Imports of imports are asked for so often.
@@ -51,11 +60,11 @@ struct Files {
 #[derive(Clone, PartialEq, Message)]
 struct Services {
     #[prost(message, repeated, tag = "1")]
-    service: Vec<Service>,
+    service: Vec<Named>,
 }
 
 #[derive(Clone, PartialEq, Message)]
-struct Service {
+struct Named {
     #[prost(string, tag = "1")]
     name: String,
 }
@@ -69,12 +78,21 @@ struct File {
     dependency: Vec<String>,
 }
 
-/// The descriptor set of all services at `target`, which is a host and a port.
+/// How long a service that cannot be reached is waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Patience {
+    /// Not at all.
+    Now,
+    /// Some seconds: it may be starting, too.
+    Starting,
+}
+
+/// The descriptor set of all that a service offers. Blocks, for five seconds at most.
 ///
 /// # Errors
 /// Why there is none, in words.
-pub(crate) fn descriptor_set(target: &str) -> Result<Vec<u8>, String> {
-    let target = target.to_owned();
+pub fn descriptor_set(service: &Service, patience: Patience) -> Result<Vec<u8>, String> {
+    let asked = Asked::new(service)?;
     // A thread of its own: the caller's may belong to a runtime, which must not be blocked twice over.
     let asking = std::thread::Builder::new().name("reflection".into());
     let asking = asking.spawn(move || {
@@ -83,7 +101,10 @@ pub(crate) fn descriptor_set(target: &str) -> Result<Vec<u8>, String> {
             .build()
             .map_err(|error| error.to_string())?;
         runtime.block_on(async {
-            let gathered = tokio::time::timeout(TIMEOUT, gather(&target));
+            let gathered = tokio::time::timeout(TIMEOUT, async {
+                asked.wait(patience).await?;
+                gather(&asked).await
+            });
             gathered
                 .await
                 .unwrap_or_else(|_| Err("it did not answer in time".to_owned()))
@@ -95,7 +116,79 @@ pub(crate) fn descriptor_set(target: &str) -> Result<Vec<u8>, String> {
         .unwrap_or_else(|_| Err("asking for it failed".to_owned()))
 }
 
-async fn gather(target: &str) -> Result<Vec<u8>, String> {
+/// Who is asked, and how to get there.
+struct Asked {
+    /// Host and port.
+    authority: String,
+    host: Box<str>,
+    tls: Option<Connector>,
+}
+
+impl Asked {
+    fn new(service: &Service) -> Result<Asked, String> {
+        let mut problems = Diagnostics::new();
+        let tls = match &service.tls {
+            None => None,
+            Some(spec) => {
+                let now = Clock::system().wall().as_secs();
+                let loaded = Connector::load(spec, None, now, &mut problems);
+                let wrong = || {
+                    problems
+                        .sorted()
+                        .first()
+                        .map(|found| found.what.to_string())
+                };
+                Some(loaded.ok_or_else(|| wrong().unwrap_or_default())?)
+            }
+        };
+        Ok(Asked {
+            authority: service.at.to_string(),
+            host: service.at.host.clone(),
+            tls,
+        })
+    }
+
+    /// Until it can be reached, or it is certain that it cannot.
+    async fn wait(&self, patience: Patience) -> Result<(), String> {
+        let mut tries = match patience {
+            Patience::Now => 1,
+            Patience::Starting => TRIES_MAX,
+        };
+        while let Err(error) = TcpStream::connect(&self.authority).await {
+            tries -= 1;
+            if tries == 0 {
+                return Err(format!("{}: {error}", self.authority));
+            }
+            tokio::time::sleep(AGAIN_AFTER).await;
+        }
+        Ok(())
+    }
+
+    async fn send(&self, request: Request<Bytes>) -> Result<Reply, String> {
+        let io = TcpStream::connect(&self.authority).await;
+        let io = io.map_err(|error| format!("{}: {error}", self.authority))?;
+        let Some(tls) = &self.tls else {
+            return ask_for(io, request, ANSWER_BYTES_MAX).await;
+        };
+        let name = match self.host.parse::<IpAddr>() {
+            Ok(ip) => TargetName::Ip(ip),
+            Err(_) => TargetName::Dns(&self.host),
+        };
+        let io = tls.connect(io, name).await;
+        let io = io.map_err(|error| format!("TLS: {error}"))?;
+        ask_for(io, request, ANSWER_BYTES_MAX).await
+    }
+
+    fn url(&self, version: &str) -> String {
+        let scheme = if self.tls.is_some() { "https" } else { "http" };
+        let authority = &self.authority;
+        format!(
+            "{scheme}://{authority}/grpc.reflection.{version}.ServerReflection/ServerReflectionInfo"
+        )
+    }
+}
+
+async fn gather(target: &Asked) -> Result<Vec<u8>, String> {
     let list = [Question {
         list_services: Some("*".to_owned()),
         ..Question::default()
@@ -149,7 +242,7 @@ async fn gather(target: &str) -> Result<Vec<u8>, String> {
 
 /// Asks all questions in one call. `None` if the service does not know the method.
 async fn ask(
-    target: &str,
+    target: &Asked,
     version: &str,
     questions: &[Question],
 ) -> Result<Option<Vec<Answer>>, String> {
@@ -159,20 +252,16 @@ async fn ask(
         body.put_slice(&prefix);
         question.encode(&mut body).map_err(|e| e.to_string())?;
     }
-    let url =
-        format!("http://{target}/grpc.reflection.{version}.ServerReflection/ServerReflectionInfo");
     let request = Request::builder()
         .method(Method::POST)
         .version(Version::HTTP_2)
-        .uri(url)
+        .uri(target.url(version))
         .header("content-type", HeaderValue::from_static("application/grpc"))
         .header("te", HeaderValue::from_static("trailers"))
         .header("user-agent", "portway-reflection")
         .body(body.freeze())
         .map_err(|error| error.to_string())?;
-    let io = tokio::net::TcpStream::connect(target).await;
-    let io = io.map_err(|error| format!("{target}: {error}"))?;
-    let reply = ask_for(io, request, ANSWER_BYTES_MAX).await?;
+    let reply = target.send(request).await?;
     if reply.status != StatusCode::OK {
         return Err(format!("it answered with status {}", reply.status.as_u16()));
     }

@@ -11,6 +11,7 @@ mod reload;
 mod report;
 mod role;
 mod running;
+mod services;
 mod source;
 mod upgrade;
 mod watch;

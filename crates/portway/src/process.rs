@@ -19,7 +19,7 @@ use serde_json::Value;
 
 use crate::reload::{Cause, Kept};
 use crate::report;
-use crate::source::{Print, Source};
+use crate::source::{Print, Source, Told};
 
 /// The running process.
 pub struct Process {
@@ -89,7 +89,8 @@ impl Process {
         let may_skip = match cause {
             Cause::File => true,
             Cause::Signal => recent,
-            Cause::Request => false,
+            // Whoever says that a service has changed has compared.
+            Cause::Service | Cause::Request => false,
         };
         if may_skip && self.source.is_still(&attempt.print) {
             tracing::debug!(cause = cause.as_str(), "the config is what it was");
@@ -100,7 +101,7 @@ impl Process {
             std::thread::sleep(WRITE_WITHIN);
         }
         let started = self.clock.now();
-        let loaded = self.source.load(&self.kinds, &self.clock);
+        let loaded = self.source.load(&self.kinds, &self.clock, &attempt.print);
         attempt.print = loaded.print;
         let result = match loaded.plan {
             Some(plan) => self.apply(plan, loaded.text).map_err(Some),
@@ -188,6 +189,11 @@ impl Process {
             generation = status.generation,
             "config refused, the old one stays: {why}"
         );
+    }
+
+    /// The services that tell parts of the config.
+    pub fn services(&self) -> Vec<Told> {
+        lock(&self.attempt).print.services().to_vec()
     }
 
     /// The files that the config consists of.

@@ -19,6 +19,8 @@ pub enum Cause {
     File,
     /// SIGHUP.
     Signal,
+    /// A service tells other descriptors.
+    Service,
     /// An operator asked.
     Request,
 }
@@ -29,6 +31,7 @@ impl Cause {
         match self {
             Cause::File => "file",
             Cause::Signal => "signal",
+            Cause::Service => "service",
             Cause::Request => "request",
         }
     }

@@ -24,7 +24,7 @@ use crate::process::{Process, Started};
 use crate::reload::{self, CAUSES_MAX, Cause};
 use crate::source::{Loaded, Source};
 use crate::upgrade::Upgrade;
-use crate::{gauges, watch};
+use crate::{gauges, services, watch};
 
 /// Answers to operators get away in this time: `POST /drain` may end an idle process at once.
 const LAST_WORDS: Duration = Duration::from_millis(50);
@@ -163,6 +163,7 @@ async fn until_the_end(
     });
     tasks.spawn(reload::obey(Arc::clone(&process), causes_out));
     tasks.spawn(watch::watch(Arc::clone(&process), causes.clone()));
+    tasks.spawn(services::refresh(Arc::clone(&process), causes.clone()));
     if let Err(error) = process.gateway.ready() {
         tracing::warn!(%error, "the predecessor does not wait for this process any more");
     }

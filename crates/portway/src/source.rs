@@ -6,12 +6,13 @@
 use std::cell::RefCell;
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use portway_config::{Env, ProcessEnv, Source as Text};
 use portway_core::{Clock, Diagnostic, Diagnostics, Severity, Span};
-use portway_filter::{Files, FilterKind};
+use portway_filter::{Files, FilterKind, Service};
 use portway_plan::Plan;
-use portway_proxy::DiskFiles;
+use portway_proxy::{DiskFiles, Patience};
 use portway_tls::file::{Print as FilePrint, print_of};
 use xxhash_rust::xxh64::xxh64;
 
@@ -42,12 +43,22 @@ pub struct Loaded {
 }
 
 /// Hashes of what was read: the config, each file that it names in a substitution, each file of its TLS
-/// and of its filters.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// and of its filters; and what services told of themselves.
+#[derive(Clone, Debug, Default)]
 pub struct Print {
     config: Option<u64>,
     files: Vec<(String, Option<u64>)>,
     named: Vec<Named>,
+    services: Vec<Told>,
+}
+
+/// A service, and what it told last, if it ever did.
+#[derive(Clone, Debug)]
+pub struct Told {
+    /// The service.
+    pub service: Service,
+    /// Its descriptors.
+    pub set: Option<Arc<[u8]>>,
 }
 
 /// A file that a setting names, with what it held.
@@ -95,8 +106,9 @@ impl Source {
         }
     }
 
-    /// Reads, checks and compiles.
-    pub fn load(&self, kinds: &[FilterKind], clock: &Clock) -> Loaded {
+    /// Reads, checks and compiles. `before` is what was read the last time: what services told then goes on
+    /// where they say nothing now.
+    pub fn load(&self, kinds: &[FilterKind], clock: &Clock, before: &Print) -> Loaded {
         let name = self.name();
         let text = match self.read() {
             Ok(text) => text,
@@ -112,7 +124,10 @@ impl Source {
                     plan: None,
                     text: None,
                     diagnostics: problems.sorted(),
-                    print: Print::default(),
+                    print: Print {
+                        services: before.services.clone(),
+                        ..Print::default()
+                    },
                 };
             }
         };
@@ -120,6 +135,8 @@ impl Source {
             inner: ProcessEnv::new(self.folder()),
             files: RefCell::default(),
             named: RefCell::default(),
+            services: RefCell::default(),
+            before,
         };
         let (document, mut problems) = portway_config::parse(&name, &text, &env);
         let mut plan = None;
@@ -139,6 +156,10 @@ impl Source {
             }
             diagnostics.extend(found);
         }
+        if plan.is_none() {
+            // What still runs is made of what they told before.
+            env.services.borrow_mut().clone_from(&before.services);
+        }
         Loaded {
             plan,
             text: document.map(|document| document.source),
@@ -147,6 +168,7 @@ impl Source {
                 config: Some(hash(&text)),
                 files: env.files.into_inner(),
                 named: env.named.into_inner(),
+                services: env.services.into_inner(),
             },
         }
     }
@@ -178,6 +200,13 @@ impl Source {
     }
 }
 
+impl Print {
+    /// The services that a config was made of.
+    pub fn services(&self) -> &[Told] {
+        &self.services
+    }
+}
+
 fn read_text(path: &Path) -> Result<String, String> {
     let file = std::fs::File::open(path).map_err(|e| e.to_string())?;
     if !file.metadata().is_ok_and(|meta| meta.is_file()) {
@@ -198,14 +227,16 @@ fn hash(text: &str) -> u64 {
     xxh64(text.as_bytes(), 0)
 }
 
-/// Remembers which files were asked for.
-struct Recorder {
+/// Remembers which files and services were asked for.
+struct Recorder<'a> {
     inner: ProcessEnv,
     files: RefCell<Vec<(String, Option<u64>)>>,
     named: RefCell<Vec<Named>>,
+    services: RefCell<Vec<Told>>,
+    before: &'a Print,
 }
 
-impl Env for Recorder {
+impl Env for Recorder<'_> {
     fn variable(&self, name: &str) -> Option<String> {
         self.inner.variable(name)
     }
@@ -218,14 +249,35 @@ impl Env for Recorder {
     }
 }
 
-impl Files for Recorder {
+impl Files for Recorder<'_> {
     fn read(&self, path: &Path, bytes_max: u64) -> Result<Vec<u8>, String> {
-        // What a service tells by itself is no file to be watched.
-        if !path.to_string_lossy().starts_with("grpc://") {
-            // Before it is read: a change in between is then seen as one.
-            let print = print_of(path);
-            self.named.borrow_mut().push((path.to_owned(), print));
-        }
+        // Before it is read: a change in between is then seen as one.
+        let print = print_of(path);
+        self.named.borrow_mut().push((path.to_owned(), print));
         DiskFiles.read(path, bytes_max)
+    }
+
+    fn ask(&self, service: &Service) -> Result<Vec<u8>, String> {
+        let mut known = self.before.services.iter();
+        let known = known.find(|told| told.service.at == service.at);
+        let known = known.and_then(|told| told.set.clone());
+        let patience = match known {
+            Some(_) => Patience::Now,
+            None => Patience::Starting,
+        };
+        let told = portway_proxy::descriptor_set(service, patience);
+        let set = match (told, known) {
+            (Ok(set), _) => Ok(Arc::from(set)),
+            (Err(error), Some(known)) => {
+                tracing::warn!(service = %service.at, "no descriptors, those it told before go on: {error}");
+                Ok(known)
+            }
+            (Err(error), None) => Err(error),
+        };
+        self.services.borrow_mut().push(Told {
+            service: service.clone(),
+            set: set.clone().ok(),
+        });
+        set.map(|set| set.to_vec())
     }
 }

@@ -1,7 +1,7 @@
 //! JSON over HTTP for a gRPC service: the bookstore of `examples/`, with its config, its descriptors and a
 //! server made for the test.
 
-mod store;
+pub mod store;
 
 use portway_core::Clock;
 use portway_testkit::{Folder, Gateway, RawClient, RawReply, eventually};
@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use crate::http2::client::{Client, get, post};
 use crate::support::h2_origin::H2Origin;
 use crate::support::with_body;
+use crate::tls::Authority;
 use store::{EXAMPLE, bookstore};
 
 /// The example's config, before this server, with more settings of its filter.
@@ -326,6 +327,11 @@ fn a_target_that_stalls_in_its_reply_ends_with_a_status_in_time() {
     let gateway = Gateway::start(&yaml);
     let reply = ask(&gateway, "GET", "/v1/shelves/1/books/stalled", "");
     refuses(&reply, 504, "UPSTREAM_TIMEOUT", "");
+    // Once a stream has begun, its last value says it.
+    let reply = ask(&gateway, "GET", "/v1/shelves/slow/books:watch", "");
+    let values = json_of(&reply, 200);
+    assert_eq!(values[0], json!({ "title": "a" }));
+    assert_eq!(values[1]["error"]["code"], 4, "{values}");
     gives(&gateway, "DELETE /v1/shelves/1/books/2", "", json!({}));
 }
 
@@ -420,4 +426,52 @@ fn a_service_tells_its_descriptors_by_reflection() {
         refused.contains("it does not offer server reflection"),
         "{refused}"
     );
+}
+
+/// A bookstore that tells its descriptors, over TLS, to those alone who have a certificate. The gateway's
+/// config reaches it as one of its upstreams' targets.
+#[test]
+fn a_service_behind_tls_tells_its_descriptors_to_its_upstream() {
+    let (ca, origin) = (Authority::new(), store::reflecting("v1"));
+    let cert = ca.issue("books", &["localhost"]);
+    ca.client("gw", 7);
+    let path = |name: &str| ca.path(name);
+    let front = Gateway::start(&format!(
+        "server: {{ workers: 1 }}\n\
+         listeners: [ {{ name: public, bind: \"127.0.0.1:0\", protocol: https, tls: {{ certificates: [ {cert} ], \
+         client_auth: {{ ca: {}, mode: required }} }} }} ]\n\
+         upstreams: [ {{ name: books, targets: [ {{ addr: \"grpc://{}\" }} ] }} ]\n\
+         routes: [ {{ name: all, prefix: /, upstream: books }} ]\n",
+        path("ca.pem"),
+        origin.addr
+    ));
+    let url = format!("grpcs://localhost:{}", front.addr().port());
+    let yaml = |tls: &str| {
+        format!(
+            "server: {{ workers: 1 }}\n\
+             listeners: [ {{ name: public, bind: \"127.0.0.1:0\" }} ]\n\
+             upstreams: [ {{ name: books, targets: [ {{ addr: \"{url}\" }} ], tls: {{ {tls} }} }} ]\n\
+             routes: [ {{ name: all, prefix: /, upstream: books, rewrite: {{ host: localhost }}, filters: [ {{ grpc_json: {{ descriptors: \"{url}\" }} }} ] }} ]\n"
+        )
+    };
+    let known = format!(
+        "ca: {}, client_cert: {}, client_key: {}",
+        path("ca.pem"),
+        path("gw.pem"),
+        path("gw.key")
+    );
+    let gateway = Gateway::start(&yaml(&known));
+    gives(&gateway, "DELETE /v1/shelves/1/books/2", "", json!({}));
+    let refused = |tls: &str| {
+        let started = Gateway::try_start(&yaml(tls), Clock::system());
+        started.err().unwrap_or_default()
+    };
+    let stranger = refused(&format!("ca: {}", path("ca.pem")));
+    assert!(
+        stranger.contains("no descriptors from grpcs://"),
+        "{stranger}"
+    );
+    let other = Authority::new();
+    let untrusted = refused(&format!("ca: {}", other.path("ca.pem")));
+    assert!(untrusted.contains("TLS: "), "{untrusted}");
 }

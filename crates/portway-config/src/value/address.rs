@@ -98,6 +98,12 @@ impl Scheme {
 }
 
 impl Address {
+    /// Reads an address where a string of the config may be one; `None` if it is none.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Address> {
+        parse(text).ok()
+    }
+
     /// The address if the host is an IP address and needs no lookup.
     #[must_use]
     pub fn socket_addr(&self) -> Option<SocketAddr> {

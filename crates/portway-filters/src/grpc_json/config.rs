@@ -4,9 +4,12 @@
 //! service that it is about.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use portway_config::{Decode, Node, Size, Spanned, choice, config, defaults};
-use portway_filter::{Built, Compile};
+use portway_config::{Address, Decode, Node, Scheme, Size, Spanned, choice, config, defaults};
+use portway_filter::{Built, Compile, Service};
+use portway_tls::spec::Verify;
+use portway_tls::{Alpn, ConnectSpec};
 
 use super::GrpcJson;
 use super::overlay::{QueryRules, Unknown};
@@ -17,6 +20,8 @@ use super::told::Streams;
 
 /// A descriptor set is no larger, octets: all of googleapis has 30 MiB.
 const SET_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// Services are asked for their descriptors no more often.
+const REFRESH_MIN: Duration = Duration::from_secs(1);
 /// A message may be no larger, octets: each one is held whole.
 const MESSAGE_BYTES_MAX: u64 = 256 * 1024 * 1024;
 
@@ -54,9 +59,11 @@ config! {
     /// Serves gRPC services to clients that speak JSON.
     pub struct GrpcJsonConfig {
         /// The file of the services' descriptors with all their imports, as made by `protoc
-        /// --include_imports --descriptor_set_out`, which is watched; or `grpc://HOST:PORT`, where the
-        /// services tell their descriptors by server reflection whenever the config is loaded.
+        /// --include_imports --descriptor_set_out`, which is watched; or `grpc://HOST:PORT`, with TLS
+        /// `grpcs://HOST:PORT`, where the services tell their descriptors by server reflection.
         pub descriptors: Spanned<String>,
+        /// From one question to the next, whether services that tell their descriptors tell others by now.
+        pub refresh: Spanned<Duration> = Duration::from_secs(60),
         /// The services, with their packages; none for all that are in the file.
         pub services: Vec<Spanned<String>> = Vec::new(),
         /// What of a path goes before the paths of the bindings.
@@ -100,7 +107,10 @@ pub(super) fn compile(node: &Node, cx: &mut Compile<'_>) -> Option<Built> {
         let what = "a message has between 1B and 256MiB";
         cx.error(config.max_message.span(), what, "set a size, as in 4MiB");
     }
-    let set = cx.read(&config.descriptors, "the descriptor set", SET_BYTES_MAX)?;
+    let set = match service(&config, cx)? {
+        Some(service) => cx.ask(&config.descriptors, &service)?,
+        None => cx.read(&config.descriptors, "the descriptor set", SET_BYTES_MAX)?,
+    };
     let pool = match rules::read(&set) {
         Ok(pool) => pool,
         Err(problem) => {
@@ -142,6 +152,38 @@ pub(super) fn compile(node: &Node, cx: &mut Compile<'_>) -> Option<Built> {
         },
         message_bytes_max: usize::try_from(max).unwrap_or(usize::MAX),
     })))
+}
+
+/// The service that tells its descriptors; `Some(None)` if a file has them. `None` after an error was noted.
+#[allow(clippy::option_option)] // the outer one is the way of compile steps
+fn service(config: &GrpcJsonConfig, cx: &mut Compile<'_>) -> Option<Option<Service>> {
+    let at = match Address::parse(&config.descriptors) {
+        Some(at) if matches!(at.scheme, Some(Scheme::Grpc | Scheme::Grpcs)) => at,
+        _ if config.descriptors.starts_with("grpc://")
+            || config.descriptors.starts_with("grpcs://") =>
+        {
+            let what = format!("`{}` is not an address", *config.descriptors);
+            cx.error(config.descriptors.span(), what, "write grpc://HOST:PORT");
+            return None;
+        }
+        _ => return Some(None),
+    };
+    let refresh = config.refresh.value();
+    if refresh < REFRESH_MIN {
+        let what = format!("services are asked no more often than every {REFRESH_MIN:?}");
+        cx.error(config.refresh.span(), what, "set a longer time, as in 60s");
+        return None;
+    }
+    // Where the service is some upstream's target, that upstream's settings take the place of these.
+    let tls = (at.scheme == Some(Scheme::Grpcs)).then(|| ConnectSpec {
+        at: Spanned::new((), config.descriptors.span()),
+        ca: None,
+        server_name: None,
+        client: None,
+        verify: Verify::Yes,
+        alpn: vec![Alpn::H2],
+    });
+    Some(Some(Service { at, tls, refresh }))
 }
 
 fn prefix(config: &GrpcJsonConfig, cx: &mut Compile<'_>) -> Option<Box<str>> {

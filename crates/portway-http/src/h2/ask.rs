@@ -3,7 +3,9 @@
 //! Must hold: the answer is whole or there is none; no more than a limit of it is kept.
 //! Needs no runtime of one thread, unlike [`super::client`].
 
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::task::Poll;
 
 use ::h2::client::{ResponseFuture, handshake};
 use bytes::{Bytes, BytesMut};
@@ -61,13 +63,21 @@ pub async fn ask_for<T: AsyncRead + AsyncWrite + Unpin>(
         }
         answer(reply, bytes_max).await
     };
-    tokio::select! {
+    let mut asked = pin!(asked);
+    let ended = tokio::select! {
         biased;
-        answer = asked => answer.map_err(|error| format!("HTTP/2: {error}")),
-        ended = connection => Err(match ended {
-            Ok(()) => "closed without a reply".to_owned(),
-            Err(error) => format!("HTTP/2: {error}"),
-        }),
+        answer = &mut asked => return answer.map_err(|error| format!("HTTP/2: {error}")),
+        ended = connection => ended,
+    };
+    // The whole answer may have come together with the end.
+    let last = poll_fn(|cx| match asked.as_mut().poll(cx) {
+        Poll::Ready(Ok(answer)) => Poll::Ready(Some(answer)),
+        _ => Poll::Ready(None),
+    });
+    match (last.await, ended) {
+        (Some(answer), _) => Ok(answer),
+        (None, Ok(())) => Err("closed without a reply".to_owned()),
+        (None, Err(error)) => Err(format!("HTTP/2: {error}")),
     }
 }
 

@@ -179,10 +179,14 @@ pub(super) fn of_upstream(upstream: &Upstream, problems: &mut Diagnostics) -> Op
             None
         }
         (None, Some(plain), Some(_)) => {
+            let secure = match plain.scheme {
+                Some(Scheme::Grpc) => Scheme::Grpcs.as_str(),
+                _ => Scheme::Https.as_str(),
+            };
             problems.error(
                 plain.span(),
                 "a target without TLS in an upstream with `tls`",
-                format!("write https://{}, or remove `tls`", **plain),
+                format!("write {secure}://{}, or remove `tls`", **plain),
             );
             None
         }

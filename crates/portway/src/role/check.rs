@@ -3,13 +3,13 @@
 use portway_core::Clock;
 
 use crate::cli::ConfigArgs;
-use crate::source::Source;
+use crate::source::{Print, Source};
 use crate::{Exit, report};
 
 /// Compiles a config and prints what is wrong with it.
 pub fn check(args: &ConfigArgs) -> Exit {
     let source = Source::choose(args.config.as_deref());
-    let loaded = source.load(&portway_filters::all(), &Clock::system());
+    let loaded = source.load(&portway_filters::all(), &Clock::system(), &Print::default());
     let counts = report::write(&mut std::io::stderr().lock(), &loaded.diagnostics);
     match loaded.plan {
         Some(plan) => {

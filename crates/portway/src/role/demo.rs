@@ -22,7 +22,7 @@ use portway_telemetry::app_log::{AppLog, LogLevel, init_app_log};
 
 use crate::cli::DemoArgs;
 use crate::running::{Running, Start};
-use crate::source::Source;
+use crate::source::{Print, Source};
 use crate::{Exit, report};
 
 use config::Ports;
@@ -60,7 +60,7 @@ fn show(args: &DemoArgs, log: AppLog) -> Exit {
     let removed = Removed(folder);
     let source = Source::File(file.clone());
     let (kinds, clock) = (portway_filters::all(), Clock::system());
-    let mut loaded = source.load(&kinds, &clock);
+    let mut loaded = source.load(&kinds, &clock, &Print::default());
     let Some(plan) = loaded.plan.take() else {
         report::write(&mut std::io::stderr().lock(), &loaded.diagnostics);
         return failed("its own config is not fine");

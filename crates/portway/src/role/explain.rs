@@ -6,13 +6,13 @@ use portway_core::Clock;
 use portway_plan::Plan;
 
 use crate::cli::ExplainArgs;
-use crate::source::Source;
+use crate::source::{Print, Source};
 use crate::{Exit, report};
 
 /// Asks the config, and prints the answer.
 pub fn explain(args: &ExplainArgs) -> Exit {
     let source = Source::choose(args.config.config.as_deref());
-    let loaded = source.load(&portway_filters::all(), &Clock::system());
+    let loaded = source.load(&portway_filters::all(), &Clock::system(), &Print::default());
     let Some(plan) = loaded.plan else {
         let counts = report::write(&mut std::io::stderr().lock(), &loaded.diagnostics);
         eprintln!("{}: {}", source.name(), report::in_words(counts));

@@ -9,7 +9,7 @@ use crate::cli::RunArgs;
 use crate::process::tell_diagnostic;
 use crate::role::demo;
 use crate::running::{Running, Start};
-use crate::source::Source;
+use crate::source::{Print, Source};
 use crate::{Exit, report};
 
 /// Serves until told to end.
@@ -45,7 +45,7 @@ fn serve(args: &RunArgs, log: AppLog, inherited: Inherited) -> Exit {
         services.inspect_err(|why| tracing::warn!("without its sample services: {why}"))
     });
     let (kinds, clock) = (portway_filters::all(), Clock::system());
-    let mut loaded = source.load(&kinds, &clock);
+    let mut loaded = source.load(&kinds, &clock, &Print::default());
     let Some(plan) = loaded.plan.take() else {
         log.flush(STOP_WITHIN); // what was told before stands before
         let counts = report::write(&mut std::io::stderr().lock(), &loaded.diagnostics);

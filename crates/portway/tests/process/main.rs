@@ -3,5 +3,6 @@
 mod cli;
 mod life;
 mod operators;
+mod services;
 mod support;
 mod tls;

@@ -46,33 +46,52 @@ pub fn reflecting(version: &'static str) -> H2Origin {
         if call.path() != path {
             return serve(call).await;
         }
-        let (body, _) = call.read().await.expect("questions");
         let pool = DescriptorPool::decode(&*set()).expect("a set");
         let mut stream = call.respond(head());
-        let mut rest = body.as_slice();
-        while let Some((prefix, behind)) = rest.split_first_chunk::<5>() {
-            let (question, behind) = behind.split_at(usize::from(prefix[4]));
-            let name = std::str::from_utf8(&question[2..]).expect("a name");
-            // Each file by itself: what it imports is asked for by name.
-            let (field, inner) = match question[0] >> 3 {
-                7 => (
-                    0x32,
-                    [&[0x0a, 24, 0x0a, 22], &b"bookstore.v1.Bookstore"[..]].concat(),
-                ),
-                4 => (0x22, file(&pool, "test.proto")),
-                _ => (0x22, file(&pool, name)),
-            };
-            let mut message = vec![field];
-            prost::encoding::encode_varint(inner.len() as u64, &mut message);
-            message.extend(inner);
-            let mut framed = vec![0];
-            framed.extend((message.len() as u32).to_be_bytes());
-            framed.extend(message);
-            let _ = stream.send_data(framed.into(), false);
-            rest = behind;
+        let mut asked = Vec::new();
+        // One by one: some ask on only when they have been answered.
+        while let Some(Ok(data)) = call.body.data().await {
+            let _ = call.body.flow_control().release_capacity(data.len());
+            asked.extend_from_slice(&data);
+            while let Some((prefix, behind)) = asked.split_first_chunk::<5>()
+                && let Some((question, behind)) = behind.split_at_checked(usize::from(prefix[4]))
+            {
+                let answer = answer_about(&pool, question);
+                let _ = stream.send_data(answer.into(), false);
+                asked = behind.to_vec();
+            }
         }
         end(&mut stream, "0", "");
     })
+}
+
+/// A framed answer: which services there are, or a file by itself. What it imports is asked for by name.
+fn answer_about(pool: &DescriptorPool, question: &[u8]) -> Vec<u8> {
+    let mut fields = question;
+    let mut asked = (0, "");
+    while let [key, length, rest @ ..] = fields {
+        let (text, rest) = rest.split_at(usize::from(*length));
+        fields = rest;
+        // 1 is the host, which says nothing here.
+        if key >> 3 != 1 {
+            asked = (key >> 3, std::str::from_utf8(text).expect("a name"));
+        }
+    }
+    let (field, inner) = match asked {
+        (7, _) => (
+            0x32,
+            [&[0x0a, 24, 0x0a, 22], &b"bookstore.v1.Bookstore"[..]].concat(),
+        ),
+        (4, _) => (0x22, file(pool, "test.proto")),
+        (_, name) => (0x22, file(pool, name)),
+    };
+    let mut message = vec![field];
+    prost::encoding::encode_varint(inner.len() as u64, &mut message);
+    message.extend(inner);
+    let mut framed = vec![0];
+    framed.extend((message.len() as u32).to_be_bytes());
+    framed.extend(message);
+    framed
 }
 
 fn file(pool: &DescriptorPool, name: &str) -> Vec<u8> {

@@ -1,0 +1,57 @@
+//! Asking again the services that tell parts of the config (server reflection).
+//!
+//! Must hold: each is asked at its own interval, one after the other; only what it tells anew is a reload, and
+//! one that does not answer changes nothing. Never: blocks a runtime's thread.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use portway_config::Address;
+use portway_core::Mono;
+use portway_proxy::Patience;
+use tokio::sync::mpsc;
+
+use crate::process::Process;
+use crate::reload::Cause;
+use crate::source::Told;
+
+/// From one look at who is due to the next: the least interval that a config may set.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// Asks for as long as it runs.
+pub async fn refresh(process: Arc<Process>, causes: mpsc::Sender<Cause>) {
+    let mut asked: HashMap<Address, Mono> = HashMap::new();
+    let mut every = tokio::time::interval(LOOK_EVERY);
+    loop {
+        every.tick().await;
+        let services = process.services();
+        let now = process.clock.now();
+        asked.retain(|at, _| services.iter().any(|told| told.service.at == *at));
+        for told in services {
+            // Who is new was asked when the config was loaded.
+            let last = asked.entry(told.service.at.clone()).or_insert(now);
+            if now.since(*last) < told.service.refresh {
+                continue;
+            }
+            *last = now;
+            let asking = tokio::task::spawn_blocking(move || tells_anew(&told));
+            if matches!(asking.await, Ok(true)) {
+                // Full means that a reload is due anyway.
+                let _ = causes.try_send(Cause::Service);
+            }
+        }
+    }
+}
+
+/// Whether a service tells something else than it did.
+fn tells_anew(told: &Told) -> bool {
+    match portway_proxy::descriptor_set(&told.service, Patience::Now) {
+        Ok(set) => told.set.as_deref() != Some(&*set),
+        Err(error) => {
+            let service = &told.service.at;
+            tracing::warn!(%service, "no descriptors, those it told before go on: {error}");
+            false
+        }
+    }
+}
