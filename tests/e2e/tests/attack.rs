@@ -5,6 +5,7 @@ mod access;
 mod cl_te_smuggling;
 mod headers;
 mod host_and_path;
+mod http2_downgrade;
 mod http2_floods;
 mod leaks;
 mod slow_clients;

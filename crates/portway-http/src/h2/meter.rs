@@ -156,6 +156,8 @@ impl Meter {
                 // way with a ping each time something comes (gRPC).
                 self.window_updates.earn(4);
                 self.pings.earn(2);
+            } else if head.kind == kind::PING && head.flags & FLAG_FIRST == 0 {
+                self.pings.earn(1); // its answer
             }
         });
         let flood = named(&scanner.said);
@@ -195,7 +197,8 @@ impl Meter {
             }
             kind::RST_STREAM => (self.resets.spend(), Flood::Resets),
             kind::SETTINGS => (first || self.settings.spend(), Flood::Settings),
-            kind::PING => (first || self.pings.spend(), Flood::Pings),
+            // Answers too: the library takes any number that nobody has asked for.
+            kind::PING => (self.pings.spend(), Flood::Pings),
             kind::WINDOW_UPDATE => (self.window_updates.spend(), Flood::WindowUpdates),
             kind::GOAWAY => (self.other.spend(), Flood::OtherFrames),
             _ => (self.other.spend(), Flood::OtherFrames),

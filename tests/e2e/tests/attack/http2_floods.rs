@@ -2,12 +2,13 @@
 //! nobody else notices.
 
 use portway_core::limits;
-use portway_testkit::frames::{self, END_HEADERS, END_STREAM, error, frame, kind};
+use portway_testkit::frames::{self, ACK, END_HEADERS, END_STREAM, error, frame, kind};
 use portway_testkit::{FrameClient, Gateway, Origin, RawClient, eventually, replies};
 
 use crate::support::{Setup, before};
 
-/// Sends until the gateway has had enough, a bounded number of times.
+/// Sends until the gateway has had enough, a bounded number of times. What that costs in CPU time, the
+/// process tests of the binary measure.
 #[track_caller]
 fn flood(client: &mut FrameClient, mut octets: impl FnMut(u32) -> Vec<u8>) {
     let before = resident_bytes();
@@ -64,6 +65,8 @@ fn http2_floods_settings() {
 #[test]
 fn http2_floods_pings() {
     expect_flood("pings", &frame(kind::PING, 0, 0, &[7; 8]));
+    // Answers to questions that nobody has asked.
+    expect_flood("pings", &frame(kind::PING, ACK, 0, &[7; 8]));
 }
 
 #[test]
@@ -149,14 +152,109 @@ fn http2_floods_resets_made_by_us() {
     );
 }
 
+/// Frames on streams that are open, half closed, or long gone, each of which the library answers with a
+/// reset, or ends the connection for.
+#[test]
+fn http2_floods_resets_made_by_us_in_every_way() {
+    let whole = |n| request(2 * n + 1, END_HEADERS | END_STREAM, &[]);
+    let open = |n| request(2 * n + 1, END_HEADERS, &[]);
+    let on = |n: u32, kind, flags, payload: &[u8]| frame(kind, flags, 2 * n + 1, payload);
+    let depends_on_itself = |n: u32| [&(2 * n + 1).to_be_bytes()[..], &[1]].concat();
+    type Way<'w> = &'w dyn Fn(u32) -> Vec<u8>;
+    let ways: [(&str, Way<'_>); 8] = [
+        ("no increment", &|n| {
+            [open(n), on(n, kind::WINDOW_UPDATE, 0, &[0; 4])].concat()
+        }),
+        ("data behind the end", &|n| {
+            [whole(n), on(n, kind::DATA, 0, b"x")].concat()
+        }),
+        ("a head behind the end", &|n| [whole(n), whole(n)].concat()),
+        ("depends on itself", &|n| {
+            [open(n), on(n, kind::PRIORITY, 0, &depends_on_itself(n))].concat()
+        }),
+        ("half a priority", &|n| {
+            [open(n), on(n, kind::PRIORITY, 0, &[0; 4])].concat()
+        }),
+        ("too much data", &|n| {
+            let head = request(
+                2 * n + 1,
+                END_HEADERS,
+                &frames::field("content-length", "1"),
+            );
+            [head, on(n, kind::DATA, END_STREAM, b"xx")].concat()
+        }),
+        ("a bad name", &|n| {
+            request(
+                2 * n + 1,
+                END_HEADERS | END_STREAM,
+                &frames::field("X", "y"),
+            )
+        }),
+        ("data of a stream long gone", &|n| match n {
+            0 => whole(0),
+            _ => on(0, kind::DATA, END_STREAM, b""),
+        }),
+    ];
+    for (name, octets) in ways {
+        let origin = Origin::start(replies::never());
+        let gateway = before(&origin);
+        let mut client = FrameClient::connect(gateway.addr());
+        flood(&mut client, octets);
+        client.expect_closed();
+        let reached = origin.request_count();
+        let most = limits::H2_FORCED_RESETS_MAX as u64 + 200;
+        assert!(reached <= most, "{name}: {reached} reached the origin");
+        gateway.wait_connections(0);
+        eventually("nothing of it runs on", || {
+            gateway.metrics().contains("active_requests 0\n")
+        });
+    }
+}
+
+/// A POST with these fields besides its own.
+fn request(stream: u32, flags: u8, more: &[u8]) -> Vec<u8> {
+    let rest = frames::get("/").split_off(frames::field(":method", "GET").len());
+    let block = [&frames::field(":method", "POST")[..], &rest, more].concat();
+    frame(kind::HEADERS, flags, stream, &block)
+}
+
+/// CVE-2019-9517: large replies are asked for, with all the room that they need, by a client that reads
+/// nothing. What waits for it is bounded, and does not wait for ever.
+#[test]
+fn http2_floods_replies_that_nobody_reads() {
+    let origin = Origin::start(replies::big(4_000_000));
+    let gateway = Setup::to(&origin)
+        .server("write_timeout: 1s")
+        .server("idle_timeout: 1s")
+        .start();
+    let memory = resident_bytes();
+    let mut client = FrameClient::connect(gateway.addr());
+    client.send(&frame(
+        kind::SETTINGS,
+        0,
+        0,
+        &[0, 4, 0x7f, 0xff, 0xff, 0xff],
+    ));
+    client.send(&frame(kind::WINDOW_UPDATE, 0, 0, &[0x7f, 0, 0, 0]));
+    for n in 0..100 {
+        client.get(2 * n + 1, "/big");
+    }
+    origin.wait("all are asked for", |seen| seen.requests.len() == 100);
+    assert_eq!(RawClient::get(gateway.addr(), "/other").status, 200);
+    gateway.wait_connections(0);
+    let grown = resident_bytes().saturating_sub(memory);
+    assert!(grown < GROWTH_MAX, "{} MiB more", grown >> 20);
+    eventually("nothing of it runs on", || {
+        gateway.metrics().contains("active_requests 0\n")
+    });
+}
+
 #[test]
 fn http2_floods_empty_data() {
     let origin = Origin::start(replies::echo());
     let gateway = before(&origin);
     let mut client = FrameClient::connect(gateway.addr());
-    let mut block = frames::field(":method", "POST");
-    block.extend(frames::get("/").split_off(frames::field(":method", "GET").len()));
-    client.send(&frame(kind::HEADERS, END_HEADERS, 1, &block));
+    client.send(&request(1, END_HEADERS, &[]));
     flood(&mut client, |_| frame(kind::DATA, 0, 1, &[]));
     expect_named(&gateway, &mut client, "empty_frames");
 }
@@ -166,9 +264,7 @@ fn http2_floods_padding_without_data() {
     let origin = Origin::start(replies::echo());
     let gateway = before(&origin);
     let mut client = FrameClient::connect(gateway.addr());
-    let mut block = frames::field(":method", "POST");
-    block.extend(frames::get("/").split_off(frames::field(":method", "GET").len()));
-    client.send(&frame(kind::HEADERS, END_HEADERS, 1, &block));
+    client.send(&request(1, END_HEADERS, &[]));
     // One octet that says that no padding follows.
     flood(&mut client, |_| frame(kind::DATA, 0x8, 1, &[0]));
     expect_named(&gateway, &mut client, "empty_frames");
@@ -247,10 +343,8 @@ fn http2_more_streams_than_allowed_are_refused() {
     let origin = Origin::start(replies::never());
     let gateway = Setup::to(&origin).server("read_timeout: 2s").start();
     let mut client = FrameClient::connect(gateway.addr());
-    let mut block = frames::field(":method", "POST");
-    block.extend(frames::get("/").split_off(frames::field(":method", "GET").len()));
     for n in 0..limits::H2_STREAMS_MAX + 100 {
-        client.send(&frame(kind::HEADERS, END_HEADERS, 2 * n + 1, &block));
+        client.send(&request(2 * n + 1, END_HEADERS, &[]));
     }
     let refused = client.expect("RST_STREAM", |f| f.kind == kind::RST_STREAM);
     assert_eq!(refused.code(), 7, "REFUSED_STREAM");

@@ -72,8 +72,19 @@ fn answers_to_us_cost_nothing() {
     let mut meter = meter();
     for _ in 0..100_000 {
         assert_eq!(meter.receive(&frame(4, 1, 0), START), None);
+        assert_eq!(meter.send(&frame(6, 0, 8)), None);
         assert_eq!(meter.receive(&frame(6, 1, 8), START), None);
     }
+}
+
+#[test]
+fn answers_that_nobody_asked_for_count_as_questions() {
+    let mut meter = meter();
+    let mut answers = 0;
+    while meter.receive(&frame(6, 1, 8), START).is_none() {
+        answers += 1;
+    }
+    assert_eq!(answers, limits::H2_PINGS_MAX);
 }
 
 #[test]
