@@ -189,6 +189,16 @@ impl Drop for Process {
     }
 }
 
+/// Sends a signal to a process that another one has started.
+///
+/// # Panics
+/// If there is no such process.
+#[track_caller]
+pub fn signal_to(pid: i32, signal: Signal) {
+    let pid = Pid::from_raw(pid).expect("process ids are not zero");
+    kill_process(pid, signal).expect("a process to signal");
+}
+
 /// Copies lines until the stream ends.
 fn capture(stream: impl Read + Send + 'static, to: Arc<Mutex<String>>) -> JoinHandle<()> {
     std::thread::spawn(move || {

@@ -268,6 +268,54 @@ fn a_successor_takes_over_without_a_refused_connection() {
     });
 }
 
+/// How many sockets of any process listen on a port of the loopback interface.
+fn listening(port: u16) -> usize {
+    let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
+    let local = format!("0100007F:{port:04X}");
+    let listens = |line: &&str| {
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        fields.get(1) == Some(&&*local) && fields.get(3) == Some(&"0A")
+    };
+    table.lines().filter(listens).count()
+}
+
+/// With more workers than it had, each gets a socket; with fewer, they share those that are there, since
+/// connections keep coming to every one of them.
+#[test]
+fn a_successor_may_have_more_workers_or_fewer() {
+    let running = Running::start();
+    let port = running.gateway.port();
+    assert_eq!(listening(port), 2);
+    // Another one ends each time, as the child of the one before.
+    for (workers, sockets) in [(5, 5), (1, 5)] {
+        let config = running.config("again");
+        let config = config.replace("workers: 2", &format!("workers: {workers}"));
+        let says = format!("{workers} of them");
+        std::fs::write(running.file(), config.replace("again", &says)).unwrap();
+        running.wait_says(&says);
+        let told = |running: &Running| {
+            let output = running.process.output();
+            output.matches("the successor serves").count()
+        };
+        let before = told(&running);
+        running.signal_latest(Signal::USR2);
+        eventually("its successor serves", || told(&running) == before + 1);
+        let ended = || running.process.output().matches("ended\n").count();
+        eventually("it has ended", || ended() == before + 1);
+        assert_eq!(listening(port), sockets);
+        for _ in 0..50 {
+            assert_eq!(running.says(), says);
+        }
+    }
+    assert!(
+        !running
+            .process
+            .output()
+            .contains("not every worker accepts")
+    );
+    running.operators("POST", "/drain", "").expect_status(202);
+}
+
 #[test]
 fn a_successor_that_fails_changes_nothing() {
     let mut running = Running::start();

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::process::{Command, Output};
 
 use portway_testkit::ports::{Reserved, reserve};
+use portway_testkit::process::{Signal, signal_to};
 use portway_testkit::{Folder, Process, RawClient, RawReply, eventually};
 
 /// The binary.
@@ -83,6 +84,21 @@ impl Running {
             addr,
             format!("{method} {target} HTTP/1.1\r\nHost: {addr}\r\n{more}\r\n"),
         )
+    }
+
+    /// Sends a signal to the process that serves now: the first one, or the latest of its successors.
+    pub fn signal_latest(&self, signal: Signal) {
+        let output = self.process.output();
+        let mut successors = output
+            .lines()
+            .filter(|line| line.contains("the successor serves"));
+        match successors
+            .next_back()
+            .and_then(|line| line.rsplit_once("pid="))
+        {
+            None => self.process.signal(signal),
+            Some((_, pid)) => signal_to(pid.trim().parse().unwrap(), signal),
+        }
     }
 
     /// The value of a series; 0 if there is none.
