@@ -11,6 +11,8 @@ pub mod config;
 pub mod framing;
 pub mod grammar;
 pub mod grpc_web;
+pub mod h2_head;
+pub mod h2_meter;
 pub mod host;
 pub mod hyper_oracle;
 pub mod path;
@@ -19,6 +21,7 @@ pub mod proxy_protocol;
 pub mod request_head;
 pub mod response_head;
 pub mod sni;
+pub mod websocket_frames;
 
 /// A target's name and its check.
 pub type Target = (&'static str, fn(&[u8]));
@@ -36,5 +39,8 @@ pub const TARGETS: &[Target] = &[
     ("sni", sni::check),
     ("path_template", path_template::check),
     ("grpc_web", grpc_web::check),
+    ("h2_head", h2_head::check),
+    ("h2_meter", h2_meter::check),
+    ("websocket_frames", websocket_frames::check),
     ("hyper_oracle", hyper_oracle::check),
 ];

@@ -6,7 +6,7 @@
 use bytes::Bytes;
 use http::HeaderMap;
 use portway_http::h1::parse::{head_end, request_head};
-use portway_http::h1::{HeadLimits, RequestHead, serialize};
+use portway_http::h1::{HeadLimits, serialize};
 use portway_http::hygiene::fields::{FieldKind, classify};
 use portway_http::hygiene::forwarded::is_forwarded_header;
 use portway_http::hygiene::framing::Framing;
@@ -42,7 +42,7 @@ pub fn check(data: &[u8]) {
             "{name} is passed on"
         );
     }
-    survives_serializing(request, &parsed, trusted);
+    survives_serializing(request, parsed.framing, trusted);
 }
 
 /// The head up to its empty line, found in one go and octet by octet alike.
@@ -60,7 +60,8 @@ pub fn complete_head(input: &[u8]) -> Option<&[u8]> {
     whole.ok().flatten().map(|end| &input[..end])
 }
 
-fn is_canonical(request: &Request) {
+/// Host and path have one reading.
+pub fn is_canonical(request: &Request) {
     match request.form {
         Form::Asterisk => assert_eq!(request.path, "*"),
         Form::Origin | Form::Absolute => path::is_unambiguous(&request.path),
@@ -70,13 +71,17 @@ fn is_canonical(request: &Request) {
     }
 }
 
-fn survives_serializing(request: Request, parsed: &RequestHead, trusted: bool) {
+/// What is written of it as HTTP/1 is one head, by the grammar, and says the same.
+pub fn survives_serializing(request: Request, framing: Framing, trusted: bool) {
     let mut exchange = Exchange::blank();
     exchange.client.trusted = trusted;
     exchange.request = request;
     let mut out = Vec::new();
-    let host = portway_http::HostField { name: "target.example", port: None };
-    serialize::request_head(&mut out, &exchange, host, parsed.framing);
+    let host = portway_http::HostField {
+        name: "target.example",
+        port: None,
+    };
+    serialize::request_head(&mut out, &exchange, host, framing);
     let out = Bytes::from(out);
     assert!(grammar::is_request_head(&out), "writes a bad head: {out:?}");
     assert_eq!(
@@ -96,7 +101,7 @@ fn survives_serializing(request: Request, parsed: &RequestHead, trusted: bool) {
     let request = &exchange.request;
     assert_eq!(
         without_length_zero(second.framing),
-        without_length_zero(parsed.framing),
+        without_length_zero(framing),
         "{out:?}"
     );
     assert_eq!(

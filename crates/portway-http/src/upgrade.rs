@@ -6,7 +6,7 @@
 //! sends early is held until then (CVE-2026-2833, CVE-2024-23326). Bytes pass unread but for the ends of
 //! WebSocket frames, so that a closing frame of the gateway's never lands inside one.
 
-mod frames;
+pub mod frames;
 pub mod key;
 mod line;
 mod side;

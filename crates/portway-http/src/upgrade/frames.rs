@@ -8,7 +8,7 @@ const CLOSE: u8 = 8;
 
 /// Follows one direction of a WebSocket.
 #[derive(Debug, Default)]
-pub(super) struct Frames {
+pub struct Frames {
     head: [u8; HEAD_BYTES_MAX],
     head_len: usize,
     /// Of the current frame's payload.
@@ -18,17 +18,19 @@ pub(super) struct Frames {
 
 impl Frames {
     /// Whether a frame could begin here.
-    pub(super) fn at_boundary(&self) -> bool {
+    #[must_use]
+    pub fn at_boundary(&self) -> bool {
         self.head_len == 0 && self.left == 0
     }
 
     /// Whether a closing frame has gone by.
-    pub(super) fn is_closed(&self) -> bool {
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
         self.closed
     }
 
     /// Takes bytes up to the end of the current frame; how many those were.
-    pub(super) fn take_frame(&mut self, bytes: &[u8]) -> usize {
+    pub fn take_frame(&mut self, bytes: &[u8]) -> usize {
         let mut used = 0;
         while used < bytes.len() {
             if self.left > 0 {
@@ -49,7 +51,7 @@ impl Frames {
     }
 
     /// Takes all of these bytes.
-    pub(super) fn take(&mut self, mut bytes: &[u8]) {
+    pub fn take(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() {
             bytes = &bytes[self.take_frame(bytes)..];
         }
