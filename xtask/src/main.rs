@@ -5,6 +5,7 @@
 
 mod arrows;
 mod rules;
+mod security;
 mod sizes;
 
 use std::path::{Path, PathBuf};
@@ -56,6 +57,7 @@ fn check() -> Result<Vec<String>, String> {
         sizes::check(file, &mut complaints);
         rules::check(file, &mut complaints);
     }
+    security::check(&root, &files, &mut complaints)?;
     complaints.sort();
     Ok(complaints)
 }
