@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Installs what some tests drive and the machine lacks: nginx, for the differential test; curl and
 # h2load; Redis, PostgreSQL and MariaDB, for the databases behind tcp listeners; Chromium, for its
-# WebSocket; pebble, an ACME server; grpcio and grpcurl, for gRPC, in folders under target/.
+# WebSocket; pebble, an ACME server; grpcio and grpcurl, for gRPC, and two
+# clients of HTTP/3, in folders under target/.
 # Goes on without it where it may not install; those tests then say what they lack.
 set -u
 cd "$(dirname "$0")/.."
@@ -76,7 +77,22 @@ grpcurl() {
     }
 }
 
+http3() {
+    local folder=target/tools/http3
+    "$folder/bin/python" -c 'import aioquic, curl_cffi' 2>/dev/null && return
+    echo "tools: installing aioquic and curl_cffi in $folder"
+    {
+        mkdir -p "$folder" && python3 -m venv "$folder" &&
+            "$folder/bin/pip" install --disable-pip-version-check 'aioquic==1.7.2' 'curl_cffi==0.16.3'
+    } >"$log" 2>&1 || {
+        tail -n 5 "$log" >&2
+        rm -rf "$folder"
+        echo "tools: could not install HTTP/3 clients; the test that needs them will say so" >&2
+    }
+}
+
 packages
 grpcio
 grpcurl
+http3
 exit 0

@@ -13,6 +13,7 @@ pub mod grammar;
 pub mod grpc_web;
 pub mod h2_head;
 pub mod h2_meter;
+pub mod h3_frames;
 pub mod host;
 pub mod hyper_oracle;
 pub mod path;
@@ -41,6 +42,7 @@ pub const TARGETS: &[Target] = &[
     ("grpc_web", grpc_web::check),
     ("h2_head", h2_head::check),
     ("h2_meter", h2_meter::check),
+    ("h3_frames", h3_frames::check),
     ("websocket_frames", websocket_frames::check),
     ("hyper_oracle", hyper_oracle::check),
 ];

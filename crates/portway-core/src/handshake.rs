@@ -78,6 +78,8 @@ pub enum TlsCipher {
     Aes256,
     /// ChaCha20.
     Chacha20,
+    /// QUIC does not tell.
+    Unknown,
 }
 
 /// Whether the keys come from an earlier handshake.
@@ -87,6 +89,8 @@ pub enum Resumption {
     Full,
     /// From a ticket.
     Resumed,
+    /// QUIC does not tell.
+    Unknown,
 }
 
 /// A handshake that went well.
@@ -119,6 +123,7 @@ impl TlsCipher {
             TlsCipher::Aes128 => "aes128",
             TlsCipher::Aes256 => "aes256",
             TlsCipher::Chacha20 => "chacha20",
+            TlsCipher::Unknown => "unknown",
         }
     }
 }
@@ -130,28 +135,35 @@ impl Resumption {
         match self {
             Resumption::Full => "full",
             Resumption::Resumed => "resumed",
+            Resumption::Unknown => "unknown",
         }
     }
 }
 
 impl Handshake {
     /// How many kinds there are.
-    pub const COUNT: usize = 12;
+    pub const COUNT: usize = 24;
 
     /// Its place among all kinds.
     #[must_use]
     pub const fn index(self) -> usize {
-        (self.version as usize * 3 + self.cipher as usize) * 2 + self.resumption as usize
+        (self.version as usize * 4 + self.cipher as usize) * 3 + self.resumption as usize
     }
 
     /// Every kind, in index order.
     pub fn all() -> impl Iterator<Item = Handshake> {
-        let ciphers = [TlsCipher::Aes128, TlsCipher::Aes256, TlsCipher::Chacha20];
+        let ciphers = [
+            TlsCipher::Aes128,
+            TlsCipher::Aes256,
+            TlsCipher::Chacha20,
+            TlsCipher::Unknown,
+        ];
+        let resumptions = [Resumption::Full, Resumption::Resumed, Resumption::Unknown];
         [TlsVersion::Tls12, TlsVersion::Tls13]
             .into_iter()
             .flat_map(move |version| ciphers.map(|cipher| (version, cipher)))
-            .flat_map(|(version, cipher)| {
-                [Resumption::Full, Resumption::Resumed].map(|resumption| Handshake {
+            .flat_map(move |(version, cipher)| {
+                resumptions.map(|resumption| Handshake {
                     version,
                     cipher,
                     resumption,

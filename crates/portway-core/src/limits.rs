@@ -86,6 +86,29 @@ pub const H2_OTHER_FRAMES_MAX: u32 = 1024;
 /// CONTINUATION frames of one head. A head of 128 KiB needs seven.
 pub const H2_CONTINUATIONS_MAX: u32 = 9;
 
+/// HTTP/3: streams from a client in its direction only, open at once. It needs three, and some open one more
+/// that says nothing. For requests, windows and resets the limits of HTTP/2 hold.
+pub const H3_ONE_WAY_STREAMS_MAX: u32 = 16;
+/// HTTP/3: octets of all replies on one connection that have gone out and may have to go out again. What is
+/// on its way on a path of 50 ms at 320 Mbit/s.
+pub const H3_SEND_WINDOW_BYTES: u64 = 2 * 1024 * 1024;
+/// HTTP/3: silence after which a client is gone: QUIC has no FIN for those who lose their network.
+pub const H3_SILENCE_MAX: Duration = Duration::from_secs(30);
+/// HTTP/3: a client that has said nothing for so long is asked whether it is there (PING). Three questions
+/// fit into [`H3_SILENCE_MAX`], so that an exchange may take longer than that.
+pub const H3_PING_AFTER: Duration = Duration::from_secs(9);
+/// HTTP/3: handshakes under way at once, for each worker, until clients must prove their addresses first
+/// (Retry): from then on a flood costs a round trip, and no certificate is sent to addresses that are false.
+pub const H3_UNPROVEN_HANDSHAKES_MAX: usize = 64;
+/// HTTP/3: octets that are kept of a client whose handshake has not begun: a ClientHello, twice over. And of
+/// all of them together, for each worker.
+pub const H3_EARLY_BYTES_MAX: u64 = 64 * 1024;
+/// See [`H3_EARLY_BYTES_MAX`].
+pub const H3_EARLY_BYTES_TOTAL: u64 = 8 * 1024 * 1024;
+/// HTTP/3: octets in the buffers of a worker's socket, each way, where the kernel allows as many
+/// (`net.core.rmem_max`): what comes for all connections while the worker is busy for a few milliseconds.
+pub const H3_SOCKET_BUFFER_BYTES: usize = 2 * 1024 * 1024;
+
 /// Request head complete by then (slow clients, CVE-2007-6750).
 pub const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 /// Whole request, head and body.

@@ -25,6 +25,8 @@ pub enum Protocol {
     Http11,
     /// HTTP/2
     Http2,
+    /// HTTP/3
+    Http3,
 }
 
 impl Protocol {
@@ -35,6 +37,7 @@ impl Protocol {
             Protocol::Http10 => "HTTP/1.0",
             Protocol::Http11 => "HTTP/1.1",
             Protocol::Http2 => "HTTP/2",
+            Protocol::Http3 => "HTTP/3",
         }
     }
 }
@@ -159,6 +162,9 @@ pub enum Downstream {
     H1(h1::Conn),
     /// A stream of an HTTP/2 connection.
     H2(Rc<h2::Stream>),
+    /// A stream of an HTTP/3 connection.
+    #[cfg(feature = "http3")]
+    H3(Rc<crate::h3::Stream>),
 }
 
 impl Downstream {
@@ -178,6 +184,8 @@ impl Downstream {
             Downstream::Detached => Poll::Pending,
             Downstream::H1(conn) => conn.poll_gone(cx),
             Downstream::H2(stream) => stream.poll_gone(cx),
+            #[cfg(feature = "http3")]
+            Downstream::H3(stream) => stream.poll_gone(cx),
         }
     }
 
@@ -191,6 +199,8 @@ impl Downstream {
                 let _ = conn.poll_flush(&mut Context::from_waker(Waker::noop()));
             }
             (Downstream::H2(stream), _) => stream.inform(status, headers),
+            #[cfg(feature = "http3")]
+            (Downstream::H3(stream), _) => stream.inform(status, headers),
             _ => {}
         }
     }

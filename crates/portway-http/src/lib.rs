@@ -10,6 +10,8 @@ pub mod exchange;
 pub mod grpc;
 pub mod h1;
 pub mod h2;
+#[cfg(feature = "http3")]
+pub mod h3;
 pub mod hygiene;
 pub mod own_fields;
 pub mod replay;
@@ -18,6 +20,9 @@ pub mod request;
 pub mod streams;
 pub mod to_target;
 pub mod upgrade;
+
+/// Whether this build speaks HTTP/3.
+pub const HTTP3: bool = cfg!(feature = "http3");
 
 pub use body::{Body, BodyLength, BodyStream, Frame};
 pub use exchange::{ClientSide, Downstream, Exchange, Notes, Protocol, RequestId};

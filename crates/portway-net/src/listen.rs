@@ -6,10 +6,12 @@
 
 mod accept;
 mod error;
+mod udp;
 mod unix;
 
 pub use accept::Acceptor;
 pub use error::BindError;
+pub use udp::bind_datagrams;
 pub use unix::{Present, bind_unix};
 
 use std::net::{SocketAddr, TcpListener};

@@ -90,6 +90,8 @@ pub struct ListenerPlan {
     pub filters: Chain,
     /// The versions of HTTP it speaks.
     pub versions: Versions,
+    /// The port of HTTP/3 that clients are told of; 0 for the listener's own.
+    pub h3_port: u16,
     /// What a request's head may be.
     pub head: HeadLimits,
     /// How long clients may take.
@@ -135,6 +137,8 @@ pub struct Versions {
     pub h1: bool,
     /// HTTP/2.
     pub h2: bool,
+    /// HTTP/3, over UDP on the same port.
+    pub h3: bool,
 }
 
 /// Whether an operators' page answers on a listener too.

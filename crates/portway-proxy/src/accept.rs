@@ -101,13 +101,13 @@ fn serve(
 }
 
 /// A listener's counters, under the name that it has now: a reload may rename it while it stays open.
-struct Counter {
+pub(crate) struct Counter {
     name: Arc<str>,
-    handle: ListenerHandle,
+    pub(crate) handle: ListenerHandle,
 }
 
 impl Counter {
-    fn new(worker: &Worker, name: &Arc<str>) -> Counter {
+    pub(crate) fn new(worker: &Worker, name: &Arc<str>) -> Counter {
         Counter {
             name: Arc::clone(name),
             handle: worker.shard.listener(name), // it takes a lock: not for each connection
@@ -115,7 +115,7 @@ impl Counter {
     }
 
     /// Looks at the listener's name, and returns what it is for.
-    fn follow(&mut self, worker: &Worker, door: &Door) -> (Serves, Option<ProxyHeader>) {
+    pub(crate) fn follow(&mut self, worker: &Worker, door: &Door) -> (Serves, Option<ProxyHeader>) {
         let Some((snapshot, id)) = worker.snapshot_of(door) else {
             return (Serves::Http, None);
         };

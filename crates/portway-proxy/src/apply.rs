@@ -27,7 +27,8 @@ use portway_tls::Connector;
 use portway_upstream::{Breaker, Upstream, UpstreamSpec, background};
 use tokio::runtime::Handle;
 
-use crate::gateway::Changing;
+use crate::datagrams::{self, Datagrams, Leaver};
+use crate::gateway::{Changing, Shared};
 use crate::material;
 use crate::snapshot::{Door, LiveRoute, LiveUpstream, Snapshot};
 use crate::worker::Command;
@@ -64,6 +65,9 @@ impl std::fmt::Display for ApplyError {
 
 impl std::error::Error for ApplyError {}
 
+/// So often a port is chosen that must be free for TCP and UDP.
+const BIND_TRIES: usize = 16;
+
 /// What building a snapshot needs.
 pub(crate) struct Parts<'a> {
     pub(crate) clock: &'a Clock,
@@ -79,7 +83,14 @@ pub(crate) struct Parts<'a> {
 /// A snapshot that does not serve yet, with the sockets of its new listeners.
 pub(crate) struct Built {
     pub(crate) snapshot: Snapshot,
-    pub(crate) sockets: Vec<(Arc<Door>, Vec<TcpListener>)>,
+    pub(crate) opened: Vec<Opened>,
+}
+
+/// A new listener with its sockets.
+pub(crate) struct Opened {
+    door: Arc<Door>,
+    sockets: Vec<TcpListener>,
+    datagrams: Datagrams,
 }
 
 /// Makes the snapshot of a plan. On an error nothing has changed.
@@ -102,7 +113,7 @@ pub(crate) fn build(
         .iter()
         .map(|route| route_log(parts.sinks, route, plan.log.as_ref(), log.as_ref()))
         .collect::<Result<Vec<_>, _>>()?;
-    let (listeners, sockets) = listeners(parts, changing, old, &plan.listeners)?;
+    let (listeners, opened) = listeners(parts, changing, old, &plan.listeners)?;
     // From here on nothing fails. Certificates first: the first client is to get the one that was kept.
     parts.keeper.want(material.wanted);
     for (door, acceptor) in listeners.iter().zip(material.acceptors) {
@@ -112,11 +123,16 @@ pub(crate) fn build(
     let routes = routes(old, &plan.routes, logs);
     let no_route = plan.no_route.adopt(old.map(|old| &old.no_route));
     let gates = gates(old, &plan.listeners);
+    let alt_svc = plan.listeners.iter().zip(&listeners);
+    let alt_svc = alt_svc
+        .map(|(plan, door)| datagrams::alt_svc(plan, door))
+        .collect();
     let generation = old.map_or(1, |old| old.generation + 1);
     Ok(Built {
         snapshot: Snapshot {
             generation,
             plan,
+            alt_svc,
             listeners,
             gates,
             upstreams,
@@ -124,7 +140,7 @@ pub(crate) fn build(
             no_route,
             log,
         },
-        sockets,
+        opened,
     })
 }
 
@@ -148,32 +164,38 @@ fn route_log(
     }
 }
 
-type Opened = (Vec<Arc<Door>>, Vec<(Arc<Door>, Vec<TcpListener>)>);
-
 fn listeners(
     parts: &Parts<'_>,
     changing: &mut Changing,
     old: Option<&Snapshot>,
     plans: &[ListenerPlan],
-) -> Result<Opened, ApplyError> {
+) -> Result<(Vec<Arc<Door>>, Vec<Opened>), ApplyError> {
     let mut doors = Vec::new();
-    let mut sockets = Vec::new();
+    let mut opened = Vec::new();
     for plan in plans {
         if let Some(door) = old.and_then(|old| find_door(old, plan)) {
             doors.push(Arc::clone(door));
             continue;
         }
-        let bound = bind(parts, changing, old, plan)?;
-        let addr = bound
-            .first()
-            .and_then(|s| s.local_addr().ok())
-            .unwrap_or(plan.bind);
-        let door = Arc::new(Door::new(changing.next_door, plan, addr, &bound));
+        let (sockets, datagrams) = bind(parts, changing, old, plan)
+            .map_err(|error| ApplyError::Bind(Arc::clone(&plan.name), error))?;
+        let addr = addr_of(&sockets, plan);
+        let door = Arc::new(Door::new(changing.next_door, plan, addr, &sockets));
         changing.next_door += 1;
         doors.push(Arc::clone(&door));
-        sockets.push((door, bound));
+        opened.push(Opened {
+            door,
+            sockets,
+            datagrams,
+        });
     }
-    Ok((doors, sockets))
+    Ok((doors, opened))
+}
+
+/// The address that was got, where the plan leaves the port open.
+fn addr_of(sockets: &[TcpListener], plan: &ListenerPlan) -> SocketAddr {
+    let first = sockets.first().and_then(|s| s.local_addr().ok());
+    first.unwrap_or(plan.bind)
 }
 
 /// The open listener that this one goes on with. An address says which, except for those on a port that
@@ -184,6 +206,7 @@ fn find_door<'o>(old: &'o Snapshot, plan: &ListenerPlan) -> Option<&'o Arc<Door>
     // Connections of a listener that got TLS must not go on without it.
     let same_kind = |other: &ListenerPlan| {
         other.tls.is_some() == plan.tls.is_some()
+            && other.versions.h3 == plan.versions.h3
             && discriminant(&other.serves) == discriminant(&plan.serves)
     };
     let mut known = old.plan.listeners.iter().zip(&old.listeners);
@@ -192,13 +215,38 @@ fn find_door<'o>(old: &'o Snapshot, plan: &ListenerPlan) -> Option<&'o Arc<Door>
     found.map(|(_, door)| door)
 }
 
-/// The sockets of a predecessor process, of a listener that has the address now, or new ones.
+/// The sockets of a listener. Those for datagrams may have to come later, if somebody who leaves has them.
 fn bind(
     parts: &Parts<'_>,
     changing: &mut Changing,
     old: Option<&Snapshot>,
     plan: &ListenerPlan,
-) -> Result<Vec<TcpListener>, ApplyError> {
+) -> Result<(Vec<TcpListener>, Datagrams), BindError> {
+    let leaver = match old.is_some() || changing.inherited.addrs().contains(&plan.bind) {
+        true => Leaver::Perhaps,
+        false => Leaver::None,
+    };
+    let mut tries = BIND_TRIES;
+    loop {
+        let sockets = bind_tcp(parts, changing, old, plan)?;
+        let addr = addr_of(&sockets, plan);
+        tries -= 1;
+        match datagrams::bind(plan, addr, parts.workers, leaver) {
+            Ok(Datagrams::Later(..)) | Err(_) if plan.bind.port() == 0 && tries > 0 => {
+                // The port that the system chose is free for TCP; another is for both.
+            }
+            bound => return bound.map(|datagrams| (sockets, datagrams)),
+        }
+    }
+}
+
+/// The sockets of a predecessor process, of a listener that has the address now, or new ones.
+fn bind_tcp(
+    parts: &Parts<'_>,
+    changing: &mut Changing,
+    old: Option<&Snapshot>,
+    plan: &ListenerPlan,
+) -> Result<Vec<TcpListener>, BindError> {
     let mut inherited = changing.inherited.take(plan.bind);
     if !inherited.is_empty() {
         // A successor may have more workers than its predecessor had.
@@ -218,7 +266,6 @@ fn bind(
         return Ok(door.share_sockets());
     }
     bind_workers(plan.bind, parts.workers, ListenOptions::default())
-        .map_err(|error| ApplyError::Bind(Arc::clone(&plan.name), error))
 }
 
 fn upstreams(
@@ -308,9 +355,15 @@ fn routes(
 }
 
 /// Hands new listening sockets to the workers, round robin where there are more or fewer than workers.
-pub(crate) fn open(changing: &mut Changing, sockets: Vec<(Arc<Door>, Vec<TcpListener>)>) {
-    for (door, sockets) in sockets {
-        for (at, socket) in sockets.into_iter().enumerate() {
+pub(crate) fn open(
+    changing: &Changing,
+    opened: Vec<Opened>,
+    shared: &Arc<Shared>,
+    runtime: &Handle,
+) {
+    for listener in opened {
+        let door = listener.door;
+        for (at, socket) in listener.sockets.into_iter().enumerate() {
             let worker = &changing.commands[at % changing.commands.len()];
             if worker
                 .try_send(Command::Listen(Arc::clone(&door), socket))
@@ -319,6 +372,8 @@ pub(crate) fn open(changing: &mut Changing, sockets: Vec<(Arc<Door>, Vec<TcpList
                 tracing::error!(listener = %door.name, "a worker did not take its listening socket");
             }
         }
+        let datagrams = listener.datagrams;
+        datagrams.open(&door, &changing.commands, shared, runtime);
     }
 }
 

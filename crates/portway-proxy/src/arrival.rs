@@ -6,14 +6,15 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use http::header::ALT_SVC;
 use portway_core::ListenerId;
-use portway_http::Exchange;
 use portway_http::hygiene::forwarded::client_ip;
 use portway_http::hygiene::intake::Peer;
+use portway_http::{Exchange, Protocol};
 use portway_plan::ListenerPlan;
 use portway_tls::Session;
 
-use crate::snapshot::Door;
+use crate::snapshot::{Door, Snapshot};
 use crate::worker::Worker;
 
 /// Where a request comes from.
@@ -58,5 +59,14 @@ pub(crate) fn accept_head(exchange: &mut Exchange, listener: &ListenerPlan) {
     if exchange.client.trusted {
         let peer = exchange.client.peer.ip();
         exchange.client.ip = client_ip(&exchange.request.headers, peer, &listener.trusted);
+    }
+}
+
+/// Tells a client of a listener with HTTP/3 about it (RFC 7838), unless it knows.
+#[inline]
+pub(crate) fn announce(snapshot: &Snapshot, listener: &ListenerPlan, exchange: &mut Exchange) {
+    if listener.versions.h3 && exchange.protocol != Protocol::Http3 {
+        let services = &snapshot.alt_svc[exchange.client.listener.index()];
+        exchange.own_fields.set(&ALT_SVC, &[services]);
     }
 }

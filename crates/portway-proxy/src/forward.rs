@@ -114,7 +114,7 @@ fn begin_call(exchange: &mut Exchange, limit: Option<Duration>, now: Mono) -> Op
     let own = grpc::timeout(&exchange.request.headers);
     let own = own.map(|own| own.saturating_sub(now.since(exchange.started)));
     let limit = limit.into_iter().chain(own).min();
-    if exchange.protocol == Protocol::Http2 {
+    if matches!(exchange.protocol, Protocol::Http2 | Protocol::Http3) {
         // A caller's messages are no request that has to arrive by some time: they may be what the
         // service has said so far, answered one by one.
         let patient = now + limit.unwrap_or(limits::REPLY_SILENCE_MAX);

@@ -146,7 +146,7 @@ impl Gateway {
             changing.commands.push(sender);
             threads.push(start_worker(index, Arc::clone(&shared), receiver)?);
         }
-        apply::open(&mut changing, first.sockets);
+        apply::open(&changing, first.opened, &shared, background.handle());
         certificates::collect(&shared);
         background.spawn(keep_certificates(Arc::clone(&shared)));
         Ok(Gateway {
@@ -190,7 +190,7 @@ impl Gateway {
         shared.generation.store(generation, Ordering::Release);
         shared.registry.set_config_generation(generation);
         let took = shared.clock.now().since(started);
-        apply::open(&mut changing, next.sockets);
+        apply::open(&changing, next.opened, shared, &self.handle);
         let left = apply::leave(
             &shared.current.load_full(),
             &old,

@@ -219,6 +219,7 @@ impl Session {
         };
         let _active = worker.shard.request_started();
         self.accept_head(exchange, listener, &head);
+        arrival::announce(&snapshot.shared, listener, exchange);
         let handled = handle(worker, snapshot, &self.timer, exchange).await;
         self.answer(snapshot, listener, exchange, handled, head.persistent)
             .await

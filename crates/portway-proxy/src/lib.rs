@@ -1,6 +1,6 @@
-//! The request path, to be read in this order: [`accept`], [`http1`] or [`http2`], [`http`] (`handle`),
-//! [`forward`], [`finish`]; connections that pass as they are: [`tcp`]; and what it runs on: [`snapshot`],
-//! [`worker`], [`apply`], [`gateway`].
+//! The request path, to be read in this order: [`accept`], [`http1`], [`http2`] or `http3`, [`http`]
+//! (`handle`), [`forward`], [`finish`]; connections that pass as they are: [`tcp`]; and what it runs on:
+//! [`snapshot`], [`worker`], [`apply`], [`gateway`].
 //!
 //! Must hold: one exchange sees one snapshot; `finish` runs exactly once per exchange; nothing on this
 //! path crosses threads or takes a lock; a failure to apply a plan leaves what runs untouched.
@@ -9,12 +9,15 @@ pub mod accept;
 pub mod apply;
 pub(crate) mod arrival;
 mod certificates;
+mod datagrams;
 pub mod finish;
 pub mod forward;
 pub mod gateway;
 pub mod http;
 pub mod http1;
 pub mod http2;
+#[cfg(feature = "http3")]
+pub mod http3;
 pub mod introduce;
 pub mod local;
 mod material;

@@ -78,7 +78,7 @@ pub async fn serve(
     counter.shaken(stream.session().kind());
     drop(counter);
     match stream.session().alpn {
-        Some(Alpn::H1) | None => {
+        Some(Alpn::H1 | Alpn::H3) | None => {
             http1::serve(worker, door, Io::Tls(Box::new(stream)), peer).await;
         }
         Some(Alpn::H2) => {
@@ -144,7 +144,8 @@ impl Failures {
     }
 }
 
-fn tell(worker: &Worker, door: &Door, peer: SocketAddr, error: &HandshakeError) {
+/// Logs a failure, if the log can bear one more.
+pub(crate) fn tell(worker: &Worker, door: &Door, peer: SocketAddr, error: &HandshakeError) {
     let Some(silent) = worker.handshake_failures.may_log(worker.wheel.now()) else {
         return;
     };

@@ -31,6 +31,8 @@ pub struct Snapshot {
     pub plan: Plan,
     /// By `ListenerId`.
     pub listeners: Vec<Arc<Door>>,
+    /// What clients over TCP are told of HTTP/3, by `ListenerId`.
+    pub alt_svc: Vec<Box<[u8]>>,
     /// The filters of listeners that pass bytes, by `ListenerId`.
     pub gates: Vec<Chain>,
     /// By `UpstreamId`.

@@ -29,6 +29,9 @@ use crate::turns::Turns;
 pub enum Command {
     /// Accept connections here.
     Listen(Arc<Door>, TcpListener),
+    /// Accept HTTP/3 here.
+    #[cfg(feature = "http3")]
+    ListenHttp3(Arc<Door>, std::net::UdpSocket),
     /// Take the new snapshot now, not at the next request: the old one can be freed.
     Refresh,
 }
@@ -249,6 +252,11 @@ pub async fn run(index: usize, shared: Arc<Shared>, mut commands: mpsc::Receiver
             match command {
                 Command::Listen(door, socket) => {
                     tokio::task::spawn_local(accept::accept(Rc::clone(&worker), door, socket));
+                }
+                #[cfg(feature = "http3")]
+                Command::ListenHttp3(door, socket) => {
+                    let listening = crate::http3::listen(Rc::clone(&worker), door, socket);
+                    tokio::task::spawn_local(listening);
                 }
                 Command::Refresh => {
                     drop(worker.snapshot());

@@ -8,12 +8,15 @@
 //! asked for no certificate and leads nowhere.
 //! Never: serves with half of its files.
 
+#[cfg(feature = "http3")]
+mod quic;
+
 use std::fmt;
 use std::sync::Arc;
 
 use portway_core::{Clock, Diagnostics, HandshakeFailure, Resumption};
 use rustls::ServerConfig;
-use rustls::pki_types::UnixTime;
+use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{NoServerSessionStorage, ProducesTickets, WebPkiClientVerifier};
 use tokio::io::AsyncWriteExt;
@@ -41,6 +44,9 @@ struct Inner {
     tls: TlsAcceptor,
     /// For issuers that check a name, where certificates are issued.
     checks: Option<Arc<ServerConfig>>,
+    /// For HTTP/3, where it is spoken.
+    #[cfg(feature = "http3")]
+    quic: Option<Arc<quic::Crypto>>,
     store: Arc<CertStore>,
     clients: Clients,
     spec: AcceptSpec,
@@ -76,6 +82,9 @@ const ACME_TLS: &[u8] = b"acme-tls/1";
 struct Clients {
     verifier: Option<Arc<dyn ClientCertVerifier>>,
     tickets: Arc<dyn ProducesTickets>,
+    /// A ticket of QUIC's opens no session of TCP's, nor the other way round.
+    #[cfg(feature = "http3")]
+    quic_tickets: Arc<dyn ProducesTickets>,
     print: Print,
 }
 
@@ -108,16 +117,27 @@ impl Acceptor {
         let mut failed = |error: &rustls::Error| {
             problems.error(spec.at.span(), format!("TLS cannot be set up: {error}"), "");
         };
-        let config = config(spec, &clients, &store)
+        let config = config(spec.min_version, &spec.alpn, &clients, &store)
             .inspect_err(&mut failed)
             .ok()?;
         let checks = match spec.issued().next() {
             None => None,
             Some(_) => Some(checks(slots).inspect_err(&mut failed).ok()?),
         };
+        #[cfg(feature = "http3")]
+        let quic = match spec.alpn.contains(&Alpn::H3) {
+            false => None,
+            true => Some(
+                quic::crypto(&clients, &store)
+                    .inspect_err(&mut failed)
+                    .ok()?,
+            ),
+        };
         Some(Acceptor(Arc::new(Inner {
             tls: TlsAcceptor::from(Arc::new(config)),
             checks: checks.map(Arc::new),
+            #[cfg(feature = "http3")]
+            quic,
             store,
             clients,
             spec: spec.clone(),
@@ -210,15 +230,28 @@ impl Acceptor {
 
     fn session(&self, stream: &TlsStream<TcpStream>) -> Result<Session, HandshakeError> {
         let (_, connection) = stream.get_ref();
-        let hosts = match self.0.spec.client_auth {
+        let session = Session::of(connection, connection.server_name(), self.hosts());
+        self.identified(session, connection.peer_certificates().unwrap_or_default())
+    }
+
+    /// Which hosts a connection may ask for.
+    fn hosts(&self) -> Hosts {
+        match self.0.spec.client_auth {
             Some(_) => Hosts::Named,
             None => Hosts::Certified(Arc::clone(&self.0.store)),
-        };
-        let mut session = Session::of(connection, connection.server_name(), hosts);
-        let Some([leaf, issuers @ ..]) = connection.peer_certificates() else {
+        }
+    }
+
+    /// The session, with who the client is by its certificates.
+    fn identified(
+        &self,
+        mut session: Session,
+        certificates: &[CertificateDer<'_>],
+    ) -> Result<Session, HandshakeError> {
+        let [leaf, issuers @ ..] = certificates else {
             return Ok(session);
         };
-        if session.resumption == Resumption::Resumed
+        if session.resumption != Resumption::Full
             && let Some(verifier) = &self.0.clients.verifier
         {
             verifier
@@ -262,18 +295,23 @@ impl Clients {
                 && was.spec.client_auth == spec.client_auth
                 && was.spec.min_version == spec.min_version
         });
-        let tickets = match same {
-            Some(before) => Arc::clone(&before.0.clients.tickets),
+        let mut keys = |before: Option<&Arc<dyn ProducesTickets>>| match before {
+            Some(keys) => Some(Arc::clone(keys)),
             None => {
                 let made = Tickets::new(clock).inspect_err(|error| {
                     loader.problem(spec.at.span(), format!("no ticket keys: {error}"), "");
                 });
-                Arc::new(made.ok()?)
+                Some(Arc::new(made.ok()?) as Arc<dyn ProducesTickets>)
             }
         };
+        let tickets = keys(same.map(|before| &before.0.clients.tickets))?;
+        #[cfg(feature = "http3")]
+        let quic_tickets = keys(same.map(|before| &before.0.clients.quic_tickets))?;
         Some(Clients {
             verifier,
             tickets,
+            #[cfg(feature = "http3")]
+            quic_tickets,
             print,
         })
     }
@@ -306,18 +344,19 @@ fn verifier(auth: &ClientAuthSpec, loader: &mut Loader<'_>) -> Option<Arc<dyn Cl
 }
 
 fn config(
-    spec: &AcceptSpec,
+    min_version: MinVersion,
+    alpn: &[Alpn],
     clients: &Clients,
     store: &Arc<CertStore>,
 ) -> Result<ServerConfig, rustls::Error> {
     let builder = ServerConfig::builder_with_provider(provider())
-        .with_protocol_versions(versions(spec.min_version))?;
+        .with_protocol_versions(versions(min_version))?;
     let builder = match &clients.verifier {
         None => builder.with_no_client_auth(),
         Some(verifier) => builder.with_client_cert_verifier(Arc::clone(verifier)),
     };
     let mut config = builder.with_cert_resolver(Arc::clone(store) as Arc<_>);
-    config.alpn_protocols = Alpn::wire(&spec.alpn);
+    config.alpn_protocols = Alpn::wire(alpn);
     config.ticketer = Arc::clone(&clients.tickets);
     // Tickets hold the state; a cache here would be one that all workers lock.
     config.session_storage = Arc::new(NoServerSessionStorage {});

@@ -32,9 +32,9 @@ pub struct Session {
     pub alpn: Option<Alpn>,
     /// The version.
     pub version: TlsVersion,
-    /// The cipher suite, by its IANA name.
+    /// The cipher suite, by its IANA name; empty over QUIC, which does not tell.
     pub cipher: &'static str,
-    /// The key exchange, by its IANA name.
+    /// The key exchange, by its IANA name; empty over QUIC.
     pub group: Box<str>,
     /// Whether the session was resumed.
     pub resumption: Resumption,
@@ -67,10 +67,26 @@ impl Session {
         }
     }
 
+    /// What a QUIC handshake tells of itself (RFC 9001).
+    #[cfg(feature = "http3")]
+    pub(crate) fn of_quic(server_name: Option<&str>, alpn: Option<&[u8]>, hosts: Hosts) -> Session {
+        Session {
+            server_name: server_name.map(|name| name.to_ascii_lowercase().into()),
+            alpn: alpn.and_then(Alpn::from_bytes),
+            version: TlsVersion::Tls13,
+            cipher: "",
+            group: Box::default(),
+            resumption: Resumption::Unknown,
+            client: None,
+            hosts,
+        }
+    }
+
     /// What of it is counted.
     #[must_use]
     pub fn kind(&self) -> Handshake {
         let cipher = match self.cipher {
+            "" => TlsCipher::Unknown,
             name if name.contains("CHACHA20") => TlsCipher::Chacha20,
             name if name.contains("AES_256") => TlsCipher::Aes256,
             _ => TlsCipher::Aes128,

@@ -25,6 +25,8 @@ pub enum Alpn {
     H1,
     /// `h2`
     H2,
+    /// `h3`, over QUIC alone
+    H3,
 }
 
 impl Alpn {
@@ -34,19 +36,22 @@ impl Alpn {
         match self {
             Alpn::H1 => b"http/1.1",
             Alpn::H2 => b"h2",
+            Alpn::H3 => b"h3",
         }
     }
 
     /// The protocol of this name.
     #[must_use]
     pub fn from_bytes(name: &[u8]) -> Option<Alpn> {
-        [Alpn::H1, Alpn::H2]
+        [Alpn::H1, Alpn::H2, Alpn::H3]
             .into_iter()
             .find(|alpn| alpn.as_bytes() == name)
     }
 
+    /// What is offered over TCP.
     pub(crate) fn wire(list: &[Alpn]) -> Vec<Vec<u8>> {
-        list.iter().map(|alpn| alpn.as_bytes().to_vec()).collect()
+        let over_tcp = list.iter().filter(|alpn| **alpn != Alpn::H3);
+        over_tcp.map(|alpn| alpn.as_bytes().to_vec()).collect()
     }
 }
 

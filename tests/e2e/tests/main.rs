@@ -14,6 +14,7 @@ mod grpc_json;
 mod http1;
 mod http2;
 mod http2_upstream;
+mod http3;
 mod jwt;
 mod limits;
 mod mini_gateway;

@@ -4,7 +4,7 @@ mod acme;
 mod alpn;
 mod alpn_origin;
 pub mod authority;
-mod client;
+pub mod client;
 mod clients;
 mod downstream;
 mod origin;

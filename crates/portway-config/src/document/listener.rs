@@ -78,8 +78,11 @@ choice! {
 config! {
     /// Limits and versions of HTTP on a listener.
     pub struct HttpOptions {
-        /// Versions that are accepted; none for all of them.
+        /// Versions that are accepted; h1 and h2 if none is named.
         pub versions: Vec<Spanned<Version>> = Vec::new(),
+        /// The UDP port that clients are told to use for HTTP/3 (Alt-Svc), where it is another outside; 0
+        /// for the listener's own.
+        pub h3_port: u16 = 0,
         /// The largest request head.
         pub max_header_bytes: Spanned<Size> = Size(limits::HEADER_BYTES_MAX as u64),
         /// The most header fields of one request.
@@ -93,12 +96,13 @@ config! {
 
 choice! {
     /// A version of HTTP.
-    #[later("h3")]
     pub enum Version {
         /// HTTP/1.0 and HTTP/1.1.
         H1 = "h1",
         /// HTTP/2; on a plain listener by prior knowledge.
         H2 = "h2",
+        /// HTTP/3, over UDP on the same port; for https listeners, beside one of the others.
+        H3 = "h3",
     }
 }
 

@@ -107,6 +107,7 @@ fn listener_plan(
             "set at least 1",
         );
     }
+    check_http3(listener, problems);
     let exposes = |page| listener.expose.iter().any(|e| e.value() == page);
     let exposed = |page| {
         if exposes(page) {
@@ -119,6 +120,7 @@ fn listener_plan(
         name: Arc::from(listener.name.as_str()),
         bind: listener.bind.value(),
         versions: versions(http),
+        h3_port: http.h3_port,
         tls: super::tls::of_listener(listener, document, problems),
         redirect_https: super::tls::redirect_https(&listener.redirect_https),
         serves,
@@ -144,14 +146,49 @@ fn listener_plan(
     }
 }
 
-/// Those that are named; all of them if none is.
+/// Those that are named; those over TCP if none is.
 pub(super) fn versions(http: &document::HttpOptions) -> Versions {
-    let speaks =
-        |version| http.versions.is_empty() || http.versions.iter().any(|v| v.value() == version);
+    let none = http.versions.is_empty();
+    let named = |version| http.versions.iter().any(|v| v.value() == version);
     Versions {
-        h1: speaks(document::Version::H1),
-        h2: speaks(document::Version::H2),
+        h1: none || named(document::Version::H1),
+        h2: none || named(document::Version::H2),
+        h3: named(document::Version::H3),
     }
+}
+
+/// Notes what stands against HTTP/3 on a listener.
+fn check_http3(listener: &Listener, problems: &mut Diagnostics) {
+    let mut named = listener.http.versions.iter();
+    let Some(version) = named.find(|v| v.value() == document::Version::H3) else {
+        return;
+    };
+    let speaks = versions(&listener.http);
+    let is_https = listener.protocol.value() == document::ListenerProtocol::Https;
+    let (what, hint) = if !portway_http::HTTP3 {
+        (
+            "this build of Portway does not speak HTTP/3",
+            "remove h3, or build with the feature `http3`",
+        )
+    } else if !is_https {
+        (
+            "h3 is for listeners with TLS: QUIC has no other kind",
+            "write `protocol: https` and `tls`, or remove h3",
+        )
+    } else if !speaks.h1 && !speaks.h2 {
+        (
+            "h3 alone: clients learn of it from a reply over TCP (Alt-Svc)",
+            "add h1 or h2, as in `versions: [h1, h2, h3]`",
+        )
+    } else if listener.proxy_protocol.value() != document::ProxyProtocol::Off {
+        (
+            "h3 on a listener whose connections begin with a PROXY protocol header, which QUIC has not",
+            "remove h3, or `proxy_protocol`",
+        )
+    } else {
+        return;
+    };
+    problems.error(version.span(), what, hint);
 }
 
 fn path_rules(cleaning: &document::Cleaning) -> PathRules {

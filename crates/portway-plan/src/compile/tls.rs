@@ -64,7 +64,11 @@ fn accept(
     document: &Document,
     problems: &mut Diagnostics,
 ) -> AcceptSpec {
-    let offered = [(Alpn::H2, speaks.h2), (Alpn::H1, speaks.h1)];
+    let offered = [
+        (Alpn::H3, speaks.h3),
+        (Alpn::H2, speaks.h2),
+        (Alpn::H1, speaks.h1),
+    ];
     if tls.certificates.is_empty() && tls.certificates.complete {
         problems.error(
             tls.certificates.span(),

@@ -106,6 +106,7 @@ impl<S: Stream> Turn<'_, S> {
         let handled = match arrived.take(&self.listener.head, peer, exchange) {
             Ok(taken) => {
                 arrival::accept_head(exchange, self.listener);
+                arrival::announce(&self.snapshot.shared, self.listener, exchange);
                 waiting = taken.tunnel;
                 if waiting.is_some() {
                     let key = key::key(worker.random.borrow_mut().u128(..));

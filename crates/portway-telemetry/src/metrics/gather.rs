@@ -104,6 +104,10 @@ impl Gather {
             let labels = owned(&[kind.as_str()]);
             self.add(Metric::Http2Floods, labels, count.read());
         }
+        for (kind, count) in Flood::ALL.iter().zip(&shard.http3_floods) {
+            let labels = owned(&[kind.as_str()]);
+            self.add(Metric::Http3Floods, labels, count.read());
+        }
         self.add_routes(shard);
         for (name, upstream) in shard.upstreams.list() {
             let labels = owned(&[&*name]);

@@ -100,6 +100,8 @@ metrics! {
         "Mirrored requests not sent because too many were on their way or the body was too large.";
     Http2Floods = "http2_floods_total", Counter, ["kind"],
         "HTTP/2 connections ended because they sent too many frames that cost them nothing.";
+    Http3Floods = "http3_floods_total", Counter, ["kind"],
+        "HTTP/3 connections ended because they sent too many frames that cost them nothing.";
     TlsHandshakes = "tls_handshakes_total", Counter, ["listener", "version", "cipher", "handshake"],
         "TLS handshakes with clients that went well, by version, cipher and whether they were resumed.";
     TlsHandshakeFailures = "tls_handshake_failures_total", Counter, ["listener", "reason"],

@@ -81,6 +81,11 @@ impl WorkerShard {
         self.0.series.http2_floods[kind as usize].add(1);
     }
 
+    /// Counts an HTTP/3 connection that was ended for a flood.
+    pub fn http3_flood(&self, kind: Flood) {
+        self.0.series.http3_floods[kind as usize].add(1);
+    }
+
     /// Counts a mirrored request that was not sent.
     pub fn mirror_dropped(&self) {
         self.0.series.mirror_dropped.add(1);
@@ -239,6 +244,7 @@ pub(crate) struct Shard {
     pub(crate) mirror_dropped: Tally,
     /// By `Flood as usize`.
     pub(crate) http2_floods: [Tally; Flood::ALL.len()],
+    pub(crate) http3_floods: [Tally; Flood::ALL.len()],
     pub(crate) request_size: Histogram<SIZE_BUCKETS>,
     pub(crate) response_size: Histogram<SIZE_BUCKETS>,
     pub(crate) routes: Interned<RouteSeries>,

@@ -77,11 +77,11 @@ pub(crate) async fn probe(
             Probe::Http { path, host, expect } => {
                 let host = host.as_deref();
                 let status = match asked.open().await? {
-                    (stream, Alpn::H1) => ask(stream, addr, path, host).await?,
                     (stream, Alpn::H2) => {
                         let question = h2::get(asked.scheme(), addr, path, host)?;
                         h2::status(stream, question).await?
                     }
+                    (stream, _) => ask(stream, addr, path, host).await?,
                 };
                 judge(status, expect)
             }

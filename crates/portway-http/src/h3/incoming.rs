@@ -1,0 +1,154 @@
+//! A request's body on its way in: frame by frame, as fast as whoever it is for takes them.
+//!
+//! Must hold: nothing is read before the last frame has been used up, so that a slow reader slows its own
+//! stream alone; octets are counted against the declared length before the end is passed on. A stream that
+//! breaks is an error, never an end; one that is dropped before its end is stopped.
+
+use std::cell::Cell;
+use std::fmt;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+
+use ::h3::server::RequestStream;
+use bytes::{Buf, Bytes};
+use http::{HeaderMap, StatusCode};
+use portway_core::ProxyError;
+
+use super::server::stream_error;
+use super::stream::Stream;
+use super::transport::Receiving;
+use crate::body::{BodyLength, BodyStream, Frame, PollFrame};
+use crate::h1::Role;
+use crate::streams::{Arriving, At};
+
+/// The half of a stream that carries the request.
+pub(super) type ReceiveHalf = RequestStream<Receiving, Bytes>;
+
+/// A body that is still on its stream.
+pub(super) struct Incoming {
+    stream: ReceiveHalf,
+    account: Arriving,
+    /// What was found by looking whether there is a body.
+    peeked: Option<Result<Option<Frame>, ProxyError>>,
+    /// To be told to go on when somebody first wants a frame.
+    waiting: Option<Rc<Stream>>,
+}
+
+impl Incoming {
+    /// The body behind a head.
+    pub(super) fn new(stream: ReceiveHalf) -> Incoming {
+        Incoming {
+            stream,
+            account: Arriving::new(Role::Client, BodyLength::Unknown),
+            peeked: None,
+            waiting: None,
+        }
+    }
+
+    /// Ready when it is known whether there is a body.
+    pub(super) fn poll_peek(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.peeked.is_none() {
+            let found = ready!(self.poll_raw(cx));
+            self.peeked = Some(found);
+        }
+        Poll::Ready(())
+    }
+
+    /// Whether there is none, as far as is known.
+    pub(super) fn is_over(&self) -> bool {
+        matches!(self.peeked, Some(Ok(None)))
+    }
+
+    /// Counts from here on, against what the head declared; gives the counter.
+    pub(super) fn begin(&mut self, role: Role, declared: BodyLength) -> Rc<Cell<u64>> {
+        let at = self.account.at;
+        self.account = Arriving::new(role, declared);
+        // Trailers without data before them: the data has ended, whatever was declared.
+        if at != At::Data {
+            if let Err(error) = self.account.end_of_data() {
+                self.peeked = Some(Err(error));
+            }
+            self.account.at = at;
+        }
+        self.account.counter()
+    }
+
+    /// Says `100 Continue` when the first frame is wanted.
+    pub(super) fn before_first(&mut self, stream: Rc<Stream>) {
+        self.waiting = Some(stream);
+    }
+
+    /// The next frame, uncounted.
+    fn poll_raw(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Frame>, ProxyError>> {
+        while self.account.at == At::Data {
+            match ready!(self.stream.poll_recv_data(cx)).map_err(stream_error)? {
+                Some(mut data) if data.has_remaining() => {
+                    let octets = data.copy_to_bytes(data.remaining());
+                    return Poll::Ready(Ok(Some(Frame::Data(octets))));
+                }
+                Some(_) => {}
+                None => self.account.end_of_data()?,
+            }
+        }
+        if self.account.at == At::End {
+            return Poll::Ready(Ok(None));
+        }
+        let section = ready!(self.stream.poll_recv_trailers(cx)).map_err(stream_error)?;
+        self.account.at = At::End;
+        Poll::Ready(Ok(section.map(Frame::Trailers)))
+    }
+
+    fn poll_counted(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Frame>, ProxyError>> {
+        let found = match self.peeked.take() {
+            Some(found) => found,
+            None => ready!(self.poll_raw(cx)),
+        };
+        Poll::Ready(match found? {
+            Some(Frame::Data(octets)) => {
+                self.account.take(octets.len())?;
+                Ok(Some(Frame::Data(octets)))
+            }
+            Some(Frame::Trailers(section)) => self.clean(section),
+            None => Ok(None),
+        })
+    }
+
+    fn clean(&self, section: HeaderMap) -> Result<Option<Frame>, ProxyError> {
+        let section = self.account.clean(section)?;
+        Ok(section.map(Frame::Trailers))
+    }
+}
+
+impl BodyStream for Incoming {
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> PollFrame {
+        let this = self.get_mut();
+        if let Some(stream) = this.waiting.take()
+            && this.peeked.is_none()
+        {
+            stream.inform(StatusCode::CONTINUE, &HeaderMap::new());
+        }
+        let polled = ready!(this.poll_counted(cx));
+        if !matches!(polled, Ok(Some(_))) {
+            this.account.at = At::End;
+        }
+        Poll::Ready(polled.transpose())
+    }
+
+    fn length(&self) -> BodyLength {
+        match self.peeked {
+            Some(Ok(Some(Frame::Trailers(_))) | Err(_)) => BodyLength::Unknown,
+            _ => self.account.length(),
+        }
+    }
+
+    fn limit(self: Pin<&mut Self>, bytes_max: u64) {
+        self.get_mut().account.limit(bytes_max);
+    }
+}
+
+impl fmt::Debug for Incoming {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Incoming({:?})", self.length())
+    }
+}

@@ -1,0 +1,329 @@
+//! What of a stream's octets reaches the `h3` crate (0.0.8), frame by frame (RFC 9114, section 7.1).
+//!
+//! Left to itself that crate collects a frame of any length that is not DATA before it looks at it, takes a
+//! DATA frame without octets for the end of the body, and one that the stream ends in the middle of, too;
+//! asked for the trailers then, it panics. Must hold: no frame is collected past its limit; frames that mean
+//! nothing are dropped; a stream that ends inside a frame is broken. A head that is too large or malformed
+//! is replaced by one that is neither, and noted, so that it can be answered like any other request.
+//! Pure: octets in, octets out.
+
+use std::collections::VecDeque;
+
+use bytes::{Bytes, BytesMut};
+
+use super::names::{self, Section};
+use super::watch::Watch;
+
+/// Frame types (RFC 9114, section 7.2).
+mod kind {
+    pub const DATA: u64 = 0;
+    pub const HEADERS: u64 = 1;
+    /// HTTP/2's PRIORITY, which must not come; the first of those the library looks at.
+    pub const FIRST_KNOWN: u64 = 2;
+    /// HTTP/2's CONTINUATION, which must not come.
+    pub const LAST_KNOWN: u64 = 9;
+    pub const MAX_PUSH_ID: u64 = 0xd;
+}
+
+/// The type of a control stream (RFC 9114, section 6.2.1).
+const CONTROL: u64 = 0;
+/// The largest frame on a control stream, octets. SETTINGS of clients have some 50.
+const CONTROL_FRAME_BYTES_MAX: u64 = 4096;
+/// Type and length, each up to eight octets.
+const FRAME_HEAD_BYTES_MAX: usize = 16;
+
+/// GET https://x/ as a HEADERS frame: stands for a head that does not reach the library.
+const STAND_IN: &[u8] = &[1, 8, 0, 0, 0xd1, 0xd7, 0x50, 1, b'x', 0xc1];
+
+/// What is wrong with a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fault {
+    /// A frame that is larger than what its kind may have.
+    TooLarge,
+    /// The stream ends inside a frame.
+    Truncated,
+    /// A field section with names that it must not have.
+    Names(&'static str),
+}
+
+impl std::fmt::Display for Fault {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Fault::TooLarge => "a frame is too large",
+            Fault::Truncated => "the stream ended inside a frame",
+            Fault::Names(what) => what,
+        })
+    }
+}
+
+impl std::error::Error for Fault {}
+
+/// One stream's.
+#[derive(Debug)]
+pub(super) struct Sieve {
+    at: At,
+    head: [u8; FRAME_HEAD_BYTES_MAX],
+    have: usize,
+    out: VecDeque<Bytes>,
+    /// The largest field section, octets as they are encoded.
+    section_bytes_max: u64,
+    /// Which section comes next; `None` on a control stream.
+    section: Option<Section>,
+    /// What was wrong with the request's head.
+    fault: Option<Fault>,
+}
+
+#[derive(Debug)]
+enum At {
+    /// In the type of a unidirectional stream.
+    StreamType,
+    /// In a frame's type and length.
+    Head,
+    /// In octets that pass as they come.
+    Data(u64),
+    /// In a frame that passes as a whole; so many of its octets are still to come.
+    Whole(BytesMut, u64),
+    /// In what does not pass.
+    Skip(u64),
+    /// In a stream whose frames are none: all of it passes.
+    Open,
+}
+
+impl Sieve {
+    /// For a request's stream.
+    pub(super) fn request(section_bytes_max: u64) -> Sieve {
+        Sieve::new(At::Head, Some(Section::Head), section_bytes_max)
+    }
+
+    /// For a stream in one direction.
+    pub(super) fn one_way() -> Sieve {
+        Sieve::new(At::StreamType, None, 0)
+    }
+
+    fn new(at: At, section: Option<Section>, section_bytes_max: u64) -> Sieve {
+        Sieve {
+            at,
+            head: [0; FRAME_HEAD_BYTES_MAX],
+            have: 0,
+            out: VecDeque::new(),
+            section_bytes_max,
+            section,
+            fault: None,
+        }
+    }
+
+    /// The next piece that passes.
+    pub(super) fn pop(&mut self) -> Option<Bytes> {
+        self.out.pop_front()
+    }
+
+    /// What was wrong with the request's head, for which another stands in.
+    pub(super) fn fault(&self) -> Option<Fault> {
+        self.fault
+    }
+
+    /// Octets that came, in order.
+    ///
+    /// # Errors
+    /// What is wrong with the stream: nothing more of it is to be read.
+    pub(super) fn take(&mut self, came: &Bytes, watch: &Watch) -> Result<(), Fault> {
+        let mut at = 0;
+        // Where a frame's head began, if it did so in these octets: then it can pass along with its data.
+        let mut begun = None;
+        while at < came.len() {
+            let room = came.len() - at;
+            match &mut self.at {
+                At::Open => {
+                    self.out.push_back(came.slice(at..));
+                    return Ok(());
+                }
+                At::Skip(left) => {
+                    let passed = room_for(*left, room);
+                    *left -= passed as u64;
+                    at += passed;
+                    self.end_of_frame();
+                }
+                At::Data(left) => {
+                    let passed = room_for(*left, room);
+                    *left -= passed as u64;
+                    let from = begun.take().unwrap_or(at);
+                    at += passed;
+                    self.out.push_back(came.slice(from..at));
+                    self.end_of_frame();
+                }
+                At::Whole(frame, left) => {
+                    let passed = room_for(*left, room);
+                    *left -= passed as u64;
+                    frame.extend_from_slice(&came[at..at + passed]);
+                    at += passed;
+                    self.end_of_whole()?;
+                }
+                At::StreamType | At::Head => {
+                    if self.have == 0 {
+                        begun = Some(at);
+                    }
+                    self.head[self.have] = came[at];
+                    self.have += 1;
+                    at += 1;
+                    self.look_at_head(watch, &mut begun)?;
+                }
+            }
+        }
+        if let (At::Data(_), Some(from)) = (&self.at, begun) {
+            self.out.push_back(came.slice(from..)); // its data comes later
+        }
+        Ok(())
+    }
+
+    /// The stream has ended.
+    ///
+    /// # Errors
+    /// [`Fault::Truncated`] if it did so inside a frame.
+    pub(super) fn end(&self) -> Result<(), Fault> {
+        match self.at {
+            At::Head if self.have > 0 => Err(Fault::Truncated),
+            At::Data(_) | At::Whole(..) => Err(Fault::Truncated),
+            // What stands in is whole.
+            At::Skip(_) if self.fault.is_none() => Err(Fault::Truncated),
+            _ => Ok(()),
+        }
+    }
+
+    fn look_at_head(&mut self, watch: &Watch, begun: &mut Option<usize>) -> Result<(), Fault> {
+        let octets = &self.head[..self.have];
+        let Some((first, after)) = varint(octets) else {
+            return Ok(());
+        };
+        if matches!(self.at, At::StreamType) {
+            self.pass_head();
+            self.at = if first == CONTROL { At::Head } else { At::Open };
+            return Ok(());
+        }
+        let Some((length, _)) = varint(&octets[after..]) else {
+            return Ok(());
+        };
+        self.begin(first, length, watch, begun)
+    }
+
+    fn begin(
+        &mut self,
+        kind: u64,
+        length: u64,
+        watch: &Watch,
+        begun: &mut Option<usize>,
+    ) -> Result<(), Fault> {
+        let on_request = self.section.is_some();
+        match kind {
+            kind::DATA if on_request && length == 0 => {
+                watch.empty_frame();
+                self.skip(0);
+            }
+            kind::DATA if on_request => {
+                if begun.is_none() {
+                    self.pass_head(); // the rest of it came before
+                }
+                self.have = 0;
+                self.at = At::Data(length);
+            }
+            kind::HEADERS if on_request => {
+                watch.head();
+                if length > self.section_bytes_max {
+                    return self.replace(Fault::TooLarge);
+                }
+                self.collect(length)?;
+            }
+            kind::DATA
+            | kind::HEADERS
+            | kind::FIRST_KNOWN..=kind::LAST_KNOWN
+            | kind::MAX_PUSH_ID => {
+                watch.other_frame();
+                if length > CONTROL_FRAME_BYTES_MAX {
+                    return Err(Fault::TooLarge);
+                }
+                self.collect(length)?;
+            }
+            // Unknown ones mean nothing (section 9).
+            _ => {
+                watch.other_frame();
+                self.skip(length);
+            }
+        }
+        Ok(())
+    }
+
+    fn pass_head(&mut self) {
+        let head = Bytes::copy_from_slice(&self.head[..self.have]);
+        self.out.push_back(head);
+        self.have = 0;
+    }
+
+    fn skip(&mut self, length: u64) {
+        self.have = 0;
+        self.at = At::Skip(length);
+        self.end_of_frame();
+    }
+
+    fn collect(&mut self, length: u64) -> Result<(), Fault> {
+        let mut frame = BytesMut::with_capacity(self.have + length as usize);
+        frame.extend_from_slice(&self.head[..self.have]);
+        self.have = 0;
+        self.at = At::Whole(frame, length);
+        self.end_of_whole()
+    }
+
+    fn end_of_frame(&mut self) {
+        if matches!(self.at, At::Skip(0) | At::Data(0)) {
+            self.at = At::Head;
+        }
+    }
+
+    fn end_of_whole(&mut self) -> Result<(), Fault> {
+        let At::Whole(frame, 0) = &mut self.at else {
+            return Ok(());
+        };
+        let frame = std::mem::take(frame).freeze();
+        self.at = At::Head;
+        if let (Some(section), Some((1, after))) = (self.section, varint(&frame)) {
+            let length = varint(&frame[after..]).map_or(0, |(_, length)| length);
+            if let Err(what) = names::check(&frame[after + length..], section) {
+                return self.replace(Fault::Names(what));
+            }
+            self.section = Some(Section::Trailers);
+        }
+        self.out.push_back(frame);
+        Ok(())
+    }
+
+    /// Lets nothing through any more. A request whose head is wrong has another in its place.
+    fn replace(&mut self, fault: Fault) -> Result<(), Fault> {
+        if self.section != Some(Section::Head) {
+            return Err(fault);
+        }
+        self.fault = Some(fault);
+        self.have = 0;
+        self.section = Some(Section::Trailers);
+        self.out.push_back(Bytes::from_static(STAND_IN));
+        self.at = At::Skip(u64::MAX);
+        Ok(())
+    }
+}
+
+/// How many of so many octets belong to what has so many left.
+fn room_for(left: u64, octets: usize) -> usize {
+    usize::try_from(left).unwrap_or(usize::MAX).min(octets)
+}
+
+/// An integer of QUIC's (RFC 9000, section 16), with how many octets it has; `None` if some are missing.
+fn varint(octets: &[u8]) -> Option<(u64, usize)> {
+    let first = *octets.first()?;
+    let length = 1 << (first >> 6);
+    let rest = octets.get(1..length)?;
+    let start = u64::from(first & 0x3f);
+    let value = rest
+        .iter()
+        .fold(start, |value, octet| value << 8 | u64::from(*octet));
+    Some((value, length))
+}
+
+#[cfg(test)]
+mod tests;

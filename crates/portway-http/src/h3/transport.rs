@@ -1,0 +1,492 @@
+//! QUIC as the `h3` crate wants it, over `quinn`.
+//!
+//! Must hold: what comes passes the [`Sieve`] first; a stream that is let go of before its end is reset with
+//! a code that says so, in both directions (`quinn` by itself would end it in order). A read that is under
+//! way does not keep a stream from being stopped.
+//! Never: opens a stream that carries requests.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::future::Future;
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+
+use ::h3::error::Code;
+use ::h3::quic::{
+    self, ConnectionErrorIncoming as ConnectionLost, StreamErrorIncoming as StreamLost, StreamId,
+    WriteBuf,
+};
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+use quinn::{ConnectionError, ReadError, StoppedError, VarInt, WriteError};
+use tokio::io::AsyncReadExt;
+
+use super::code;
+use super::sieve::{Fault, Sieve};
+use super::watch::Watch;
+
+/// The first read of a stream: a request's head, and for most all of it.
+const FIRST_READ_BYTES: usize = 2048;
+/// The others, of bodies: as much as a frame for the target has at least.
+const READ_BYTES: usize = 16 * 1024;
+
+/// A client's QUIC connection.
+pub(super) struct Quic {
+    connection: quinn::Connection,
+    next_request: Option<Next<(quinn::SendStream, quinn::RecvStream)>>,
+    next_one_way: Option<Next<quinn::RecvStream>>,
+    opening: Option<Next<quinn::SendStream>>,
+    shared: Rc<Shared>,
+}
+
+type Next<S> = Pin<Box<dyn Future<Output = Result<S, ConnectionError>>>>;
+
+/// What the connection has in common with whoever drives it.
+pub(super) struct Shared {
+    pub(super) watch: Watch,
+    /// The largest field section, octets as they are encoded.
+    section_bytes_max: u64,
+    /// The stream that was accepted last, until it is asked for.
+    pub(super) accepted: RefCell<Option<Rc<Handle>>>,
+    /// Whether a request's stream was ever accepted.
+    pub(super) has_accepted: Cell<bool>,
+    /// New streams are turned away.
+    pub(super) refuses: Cell<bool>,
+}
+
+impl Shared {
+    pub(super) fn new(watch: Watch, section_bytes_max: u64) -> Shared {
+        Shared {
+            watch,
+            section_bytes_max,
+            accepted: RefCell::default(),
+            has_accepted: Cell::new(false),
+            refuses: Cell::new(false),
+        }
+    }
+}
+
+/// One request's stream, for those who have neither half of it.
+pub(super) struct Handle {
+    /// What it is reset with when it is let go of before its end; `None` to end it then.
+    pub(super) reset_with: Cell<Option<u32>>,
+    /// What the client is told if more of its request comes than is read.
+    pub(super) stop_with: Cell<u32>,
+    /// What was wrong with its head.
+    pub(super) fault: Cell<Option<Fault>>,
+    /// Octets that went out on it, frames' heads included.
+    pub(super) written: Cell<u64>,
+    /// `None` once the client has said so.
+    stopped: RefCell<Option<Stopped>>,
+}
+
+type Stopped = Pin<Box<dyn Future<Output = Result<Option<VarInt>, StoppedError>>>>;
+
+impl Handle {
+    fn new(stream: &quinn::SendStream) -> Handle {
+        Handle {
+            // Also a stream that breaks before there is a request on it.
+            reset_with: Cell::new(Some(code::REQUEST_INCOMPLETE)),
+            stop_with: Cell::new(code::NO_ERROR),
+            fault: Cell::new(None),
+            written: Cell::new(0),
+            stopped: RefCell::new(Some(Box::pin(stream.stopped()))),
+        }
+    }
+
+    /// Ready when the client wants no reply any more, or is gone.
+    pub(super) fn poll_gone(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut stopped = self.stopped.borrow_mut();
+        if let Some(waiting) = &mut *stopped {
+            let _ = ready!(waiting.as_mut().poll(cx));
+            *stopped = None;
+        }
+        Poll::Ready(())
+    }
+}
+
+impl Quic {
+    pub(super) fn new(connection: quinn::Connection, shared: Rc<Shared>) -> Quic {
+        Quic {
+            connection,
+            next_request: None,
+            next_one_way: None,
+            opening: None,
+            shared,
+        }
+    }
+}
+
+impl quic::Connection<Bytes> for Quic {
+    type RecvStream = Receiving;
+    type OpenStreams = Opener;
+
+    fn poll_accept_recv(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Receiving, ConnectionLost>> {
+        let connection = &self.connection;
+        let next = self.next_one_way.get_or_insert_with(|| {
+            let connection = connection.clone();
+            Box::pin(async move { connection.accept_uni().await })
+        });
+        let accepted = ready!(next.as_mut().poll(cx));
+        self.next_one_way = None;
+        let stream = accepted.map_err(lost)?;
+        self.shared.watch.other_frame(); // an honest client opens three or four
+        let shared = Rc::clone(&self.shared);
+        Poll::Ready(Ok(Receiving::new(stream, Sieve::one_way(), shared, None)))
+    }
+
+    fn poll_accept_bidi(&mut self, cx: &mut Context<'_>) -> Poll<Result<Both, ConnectionLost>> {
+        let (send, receive) = loop {
+            let connection = &self.connection;
+            let next = self.next_request.get_or_insert_with(|| {
+                let connection = connection.clone();
+                Box::pin(async move { connection.accept_bi().await })
+            });
+            let accepted = ready!(next.as_mut().poll(cx));
+            self.next_request = None;
+            let (mut send, mut receive) = accepted.map_err(lost)?;
+            if !self.shared.refuses.get() {
+                break (send, receive);
+            }
+            let _ = send.reset(VarInt::from_u32(code::REQUEST_REJECTED));
+            let _ = receive.stop(VarInt::from_u32(code::REQUEST_REJECTED));
+        };
+        self.shared.has_accepted.set(true);
+        let handle = Rc::new(Handle::new(&send));
+        self.shared.accepted.replace(Some(Rc::clone(&handle)));
+        let sieve = Sieve::request(self.shared.section_bytes_max);
+        let shared = Rc::clone(&self.shared);
+        let handle = Some(handle);
+        Poll::Ready(Ok(Both {
+            receive: Receiving::new(receive, sieve, shared, handle.clone()),
+            send: Sending::new(send, handle),
+        }))
+    }
+
+    fn opener(&self) -> Opener {
+        Opener(self.connection.clone())
+    }
+}
+
+impl quic::OpenStreams<Bytes> for Quic {
+    type BidiStream = Both;
+    type SendStream = Sending;
+
+    fn poll_open_bidi(&mut self, _: &mut Context<'_>) -> Poll<Result<Both, StreamLost>> {
+        Poll::Ready(Err(not_offered()))
+    }
+
+    fn poll_open_send(&mut self, cx: &mut Context<'_>) -> Poll<Result<Sending, StreamLost>> {
+        let connection = &self.connection;
+        let opening = self.opening.get_or_insert_with(|| {
+            let connection = connection.clone();
+            Box::pin(async move { connection.open_uni().await })
+        });
+        let opened = ready!(opening.as_mut().poll(cx));
+        self.opening = None;
+        let stream = opened.map_err(|error| StreamLost::ConnectionErrorIncoming {
+            connection_error: lost(error),
+        })?;
+        Poll::Ready(Ok(Sending::new(stream, None)))
+    }
+
+    fn close(&mut self, code: Code, reason: &[u8]) {
+        close(&self.connection, code, reason);
+    }
+}
+
+/// The library wants one for clients and for extensions; here it only closes.
+pub(super) struct Opener(quinn::Connection);
+
+impl quic::OpenStreams<Bytes> for Opener {
+    type BidiStream = Both;
+    type SendStream = Sending;
+
+    fn poll_open_bidi(&mut self, _: &mut Context<'_>) -> Poll<Result<Both, StreamLost>> {
+        Poll::Ready(Err(not_offered()))
+    }
+
+    fn poll_open_send(&mut self, _: &mut Context<'_>) -> Poll<Result<Sending, StreamLost>> {
+        Poll::Ready(Err(not_offered()))
+    }
+
+    fn close(&mut self, code: Code, reason: &[u8]) {
+        close(&self.0, code, reason);
+    }
+}
+
+fn close(connection: &quinn::Connection, code: Code, reason: &[u8]) {
+    let code = VarInt::from_u64(code.value()).unwrap_or(VarInt::from_u32(code::INTERNAL_ERROR));
+    connection.close(code, reason);
+}
+
+fn not_offered() -> StreamLost {
+    StreamLost::Unknown("a server opens no such stream".into())
+}
+
+/// A request's stream, both ways.
+pub(super) struct Both {
+    send: Sending,
+    receive: Receiving,
+}
+
+impl quic::BidiStream<Bytes> for Both {
+    type SendStream = Sending;
+    type RecvStream = Receiving;
+
+    fn split(self) -> (Sending, Receiving) {
+        (self.send, self.receive)
+    }
+}
+
+impl quic::RecvStream for Both {
+    type Buf = Bytes;
+
+    fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, StreamLost>> {
+        self.receive.poll_data(cx)
+    }
+
+    fn stop_sending(&mut self, code: u64) {
+        self.receive.stop_sending(code);
+    }
+
+    fn recv_id(&self) -> StreamId {
+        self.receive.recv_id()
+    }
+}
+
+impl quic::SendStream<Bytes> for Both {
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), StreamLost>> {
+        self.send.poll_ready(cx)
+    }
+
+    fn send_data<T: Into<WriteBuf<Bytes>>>(&mut self, data: T) -> Result<(), StreamLost> {
+        self.send.send_data(data)
+    }
+
+    fn poll_finish(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), StreamLost>> {
+        self.send.poll_finish(cx)
+    }
+
+    fn reset(&mut self, code: u64) {
+        self.send.reset(code);
+    }
+
+    fn send_id(&self) -> StreamId {
+        self.send.send_id()
+    }
+}
+
+/// What comes on a stream.
+pub(super) struct Receiving {
+    stream: quinn::RecvStream,
+    buffer: BytesMut,
+    read_bytes: usize,
+    sieve: Sieve,
+    ended: bool,
+    shared: Rc<Shared>,
+    /// Of a request's.
+    handle: Option<Rc<Handle>>,
+}
+
+impl Receiving {
+    fn new(
+        stream: quinn::RecvStream,
+        sieve: Sieve,
+        shared: Rc<Shared>,
+        handle: Option<Rc<Handle>>,
+    ) -> Receiving {
+        Receiving {
+            stream,
+            buffer: BytesMut::new(),
+            read_bytes: FIRST_READ_BYTES,
+            sieve,
+            ended: false,
+            shared,
+            handle,
+        }
+    }
+
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), StreamLost>> {
+        self.buffer.reserve(self.read_bytes);
+        let read = {
+            let mut room = (&mut self.buffer).limit(self.read_bytes);
+            ready!(pin!(self.stream.read_buf(&mut room)).poll(cx))
+        };
+        match read {
+            Ok(0) => {
+                self.ended = true;
+                self.sieve.end().map_err(broken)?;
+            }
+            Ok(_) => {
+                self.read_bytes = READ_BYTES;
+                let came = self.buffer.split().freeze();
+                let taken = self.sieve.take(&came, &self.shared.watch);
+                if let (Some(handle), Some(fault)) = (&self.handle, self.sieve.fault()) {
+                    handle.fault.set(Some(fault));
+                }
+                taken.map_err(broken)?;
+            }
+            Err(error) => {
+                let inner = error.get_ref().and_then(|e| e.downcast_ref::<ReadError>());
+                return Poll::Ready(Err(match inner {
+                    Some(error) => unread(error.clone()),
+                    None => StreamLost::Unknown(Box::new(error)),
+                }));
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl quic::RecvStream for Receiving {
+    type Buf = Bytes;
+
+    fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, StreamLost>> {
+        loop {
+            if let Some(piece) = self.sieve.pop() {
+                return Poll::Ready(Ok(Some(piece)));
+            }
+            if self.ended {
+                return Poll::Ready(Ok(None));
+            }
+            ready!(self.poll_read(cx))?;
+        }
+    }
+
+    fn stop_sending(&mut self, code: u64) {
+        let code = VarInt::from_u64(code).unwrap_or(VarInt::from_u32(code::INTERNAL_ERROR));
+        // Fails only for a stream that has ended.
+        let _ = self.stream.stop(code);
+    }
+
+    fn recv_id(&self) -> StreamId {
+        id(self.stream.id())
+    }
+}
+
+impl Drop for Receiving {
+    fn drop(&mut self) {
+        if !self.ended {
+            let code = self
+                .handle
+                .as_ref()
+                .map_or(code::NO_ERROR, |h| h.stop_with.get());
+            let _ = self.stream.stop(VarInt::from_u32(code));
+        }
+    }
+}
+
+/// What goes out on a stream.
+pub(super) struct Sending {
+    stream: quinn::SendStream,
+    queue: VecDeque<WriteBuf<Bytes>>,
+    /// Of a request's.
+    handle: Option<Rc<Handle>>,
+}
+
+impl Sending {
+    fn new(stream: quinn::SendStream, handle: Option<Rc<Handle>>) -> Sending {
+        Sending {
+            stream,
+            queue: VecDeque::new(),
+            handle,
+        }
+    }
+}
+
+impl quic::SendStream<Bytes> for Sending {
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), StreamLost>> {
+        while let Some(data) = self.queue.front_mut() {
+            while data.has_remaining() {
+                let stream = Pin::new(&mut self.stream);
+                let written = ready!(stream.poll_write(cx, data.chunk())).map_err(unwritten)?;
+                data.advance(written);
+                if let Some(handle) = &self.handle {
+                    handle.written.update(|octets| octets + written as u64);
+                }
+            }
+            self.queue.pop_front();
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// An informational reply may still be waiting for room when the final one comes.
+    fn send_data<T: Into<WriteBuf<Bytes>>>(&mut self, data: T) -> Result<(), StreamLost> {
+        self.queue.push_back(data.into());
+        Ok(())
+    }
+
+    fn poll_finish(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), StreamLost>> {
+        ready!(self.poll_ready(cx))?;
+        if let Some(handle) = &self.handle {
+            handle.reset_with.set(None);
+        }
+        let finished = self.stream.finish();
+        Poll::Ready(finished.map_err(|error| StreamLost::Unknown(Box::new(error))))
+    }
+
+    fn reset(&mut self, code: u64) {
+        let code = VarInt::from_u64(code).unwrap_or(VarInt::from_u32(code::INTERNAL_ERROR));
+        // Fails only for a stream that has ended.
+        let _ = self.stream.reset(code);
+    }
+
+    fn send_id(&self) -> StreamId {
+        id(self.stream.id())
+    }
+}
+
+impl Drop for Sending {
+    fn drop(&mut self) {
+        if let Some(code) = self.handle.as_ref().and_then(|h| h.reset_with.get()) {
+            let _ = self.stream.reset(VarInt::from_u32(code));
+        }
+    }
+}
+
+fn id(id: quinn::StreamId) -> StreamId {
+    let number = u64::from(VarInt::from(id));
+    StreamId::try_from(number).expect("both have 62 bits")
+}
+
+fn lost(error: ConnectionError) -> ConnectionLost {
+    match error {
+        ConnectionError::ApplicationClosed(close) => ConnectionLost::ApplicationClose {
+            error_code: close.error_code.into_inner(),
+        },
+        ConnectionError::TimedOut => ConnectionLost::Timeout,
+        other => ConnectionLost::Undefined(std::sync::Arc::new(other)),
+    }
+}
+
+fn broken(fault: Fault) -> StreamLost {
+    StreamLost::Unknown(Box::new(fault))
+}
+
+fn unread(error: ReadError) -> StreamLost {
+    match error {
+        ReadError::Reset(code) => StreamLost::StreamTerminated {
+            error_code: code.into_inner(),
+        },
+        ReadError::ConnectionLost(error) => StreamLost::ConnectionErrorIncoming {
+            connection_error: lost(error),
+        },
+        other => StreamLost::Unknown(Box::new(other)),
+    }
+}
+
+fn unwritten(error: WriteError) -> StreamLost {
+    match error {
+        WriteError::Stopped(code) => StreamLost::StreamTerminated {
+            error_code: code.into_inner(),
+        },
+        WriteError::ConnectionLost(error) => StreamLost::ConnectionErrorIncoming {
+            connection_error: lost(error),
+        },
+        other => StreamLost::Unknown(Box::new(other)),
+    }
+}

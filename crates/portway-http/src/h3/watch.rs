@@ -1,0 +1,107 @@
+//! One connection's budgets against what costs a client nothing and us something (CVE-2023-44487,
+//! CVE-2025-8671): requests that are given up at once, frames that say nothing.
+//!
+//! Must hold: what an honest client sends along with its work never uses a budget up; what comes without
+//! work does. Resets are counted where QUIC counts them, so that one nobody has looked for counts too.
+
+use std::cell::{Cell, RefCell};
+use std::task::Waker;
+
+use portway_core::{Flood, Mono, limits};
+use portway_net::Wheel;
+
+use crate::streams::Budget;
+
+/// What the streams and whoever drives the connection share.
+pub(super) struct Watch {
+    wheel: Wheel,
+    budgets: RefCell<Budgets>,
+    flood: Cell<Option<Flood>>,
+    driver: RefCell<Option<Waker>>,
+}
+
+#[derive(Debug)]
+struct Budgets {
+    resets: Budget,
+    resets_seen: u64,
+    empty: Budget,
+    other: Budget,
+    refilled: Mono,
+}
+
+impl Watch {
+    pub(super) fn new(wheel: &Wheel) -> Watch {
+        Watch {
+            wheel: wheel.clone(),
+            budgets: RefCell::new(Budgets {
+                resets: Budget::new(limits::H2_RESETS_MAX, limits::H2_RESETS_PER_SECOND),
+                resets_seen: 0,
+                empty: Budget::new(limits::H2_EMPTY_FRAMES_MAX, 1),
+                other: Budget::new(limits::H2_OTHER_FRAMES_MAX, 10),
+                refilled: wheel.now(),
+            }),
+            flood: Cell::new(None),
+            driver: RefCell::new(None),
+        }
+    }
+
+    /// Who is to be woken by a flood.
+    pub(super) fn set_driver(&self, waker: &Waker) {
+        self.driver.borrow_mut().replace(waker.clone());
+    }
+
+    pub(super) fn flood(&self) -> Option<Flood> {
+        self.flood.get()
+    }
+
+    /// A head has come: work earns frames.
+    pub(super) fn head(&self) {
+        self.budgets.borrow_mut().other.earn(2);
+    }
+
+    /// A DATA frame without octets.
+    pub(super) fn empty_frame(&self) {
+        self.spend(Flood::EmptyFrames, |budgets| &mut budgets.empty);
+    }
+
+    /// A frame that is neither DATA nor HEADERS.
+    pub(super) fn other_frame(&self) {
+        self.spend(Flood::OtherFrames, |budgets| &mut budgets.other);
+    }
+
+    /// So many streams have been given up in the connection's life.
+    pub(super) fn resets(&self, total: u64) {
+        let new = {
+            let mut budgets = self.budgets.borrow_mut();
+            let before = std::mem::replace(&mut budgets.resets_seen, total);
+            total.saturating_sub(before)
+        };
+        for _ in 0..new.min(u64::from(limits::H2_RESETS_MAX) + 1) {
+            self.spend(Flood::Resets, |budgets| &mut budgets.resets);
+        }
+    }
+
+    fn spend(&self, flood: Flood, which: impl FnOnce(&mut Budgets) -> &mut Budget) {
+        let mut budgets = self.budgets.borrow_mut();
+        budgets.refill(self.wheel.now());
+        if !which(&mut budgets).spend() && self.flood.get().is_none() {
+            self.flood.set(Some(flood));
+            if let Some(driver) = self.driver.borrow_mut().take() {
+                driver.wake();
+            }
+        }
+    }
+}
+
+impl Budgets {
+    fn refill(&mut self, now: Mono) {
+        let seconds = now.since(self.refilled).as_secs();
+        if seconds > 0 {
+            self.refilled = now;
+            let seconds = u32::try_from(seconds).unwrap_or(u32::MAX);
+            for budget in [&mut self.resets, &mut self.empty, &mut self.other] {
+                budget.refill(seconds);
+            }
+        }
+    }
+}

@@ -1,0 +1,320 @@
+//! HTTP/3 on a listener's UDP sockets: handshakes are accepted, one task drives each connection, and one
+//! task runs each of its streams' exchanges (`streams.rs`).
+//!
+//! Must hold: every wait has a deadline; a flood of handshakes costs its senders a round trip each; a
+//! connection that ends in order lets its streams finish, and one that floods is ended, counted and named.
+//! A worker's socket stays open until no connection of its listener is left: with one socket less the
+//! kernel would lead clients to other workers.
+
+use std::cell::Cell;
+use std::future::{Future, poll_fn};
+use std::net::{SocketAddr, UdpSocket};
+use std::pin::pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use portway_core::{Code, Mono, limits};
+use portway_http::h3::{Arrived, Connection, Ended, Endpoint, Greeted, Knock};
+use portway_net::{Timer, with_deadline};
+use portway_plan::ClientTimeouts;
+use portway_telemetry::metrics::ListenerHandle;
+use portway_tls::{HandshakeError, Session as Agreed};
+
+use crate::accept::Counter;
+use crate::secure::tell;
+use crate::snapshot::Door;
+use crate::streams::{self, Running, Session};
+use crate::worker::Worker;
+
+/// From the last exchange of a client that is to leave until it is told which was the last, and from there
+/// until the connection is closed: a few round trips, so that what it sent meanwhile is served, and what it
+/// is told arrives.
+const PART_AFTER: Duration = Duration::from_millis(100);
+/// The last words of connections are said within this time.
+const CLOSE_WITHIN: Duration = Duration::from_millis(200);
+
+/// Accepts on one socket of a listener until the listener or the process ends.
+pub async fn listen(worker: Rc<Worker>, door: Arc<Door>, socket: UdpSocket) {
+    let endpoint = match door.acceptor().map(|a| Endpoint::new(socket, &a)) {
+        Some(Ok(Some(endpoint))) => endpoint,
+        None | Some(Ok(None)) => return,
+        Some(Err(error)) => {
+            tracing::error!(listener = %door.name, %error, "cannot accept HTTP/3");
+            return;
+        }
+    };
+    let endpoint = Rc::new(endpoint);
+    let mut counter = Counter::new(&worker, &door.name);
+    let shaking = Rc::new(Cell::new(0));
+    loop {
+        let knock = tokio::select! {
+            knock = endpoint.accept() => knock,
+            () = door.drain.ending() => break,
+            () = worker.shared.drain.ending() => break,
+        };
+        let Some(knock) = knock else { break };
+        counter.follow(&worker, &door);
+        open(&worker, &door, &endpoint, &counter.handle, &shaking, knock);
+    }
+    endpoint.refuse_new();
+    worker.wheel.wake_all(); // idle connections of this listener end now
+    tokio::select! {
+        () = door.connections.none_open() => {}
+        () = door.drain.stopped() => {}
+        () = worker.shared.drain.stopped() => {}
+    }
+    worker.wheel.wake_all();
+    let closing = async {
+        tokio::task::yield_now().await; // connections say why they end
+        endpoint.close();
+        endpoint.idle().await;
+    };
+    let timer = worker.wheel.timer();
+    let _ = with_deadline(&timer, worker.wheel.now() + CLOSE_WITHIN, closing).await;
+}
+
+/// A handshake under way.
+struct Shaking(Rc<Cell<usize>>);
+
+impl Drop for Shaking {
+    fn drop(&mut self) {
+        self.0.update(|n| n - 1);
+    }
+}
+
+/// What becomes of a client that asks for a connection.
+fn open(
+    worker: &Rc<Worker>,
+    door: &Arc<Door>,
+    endpoint: &Rc<Endpoint>,
+    counter: &ListenerHandle,
+    shaking: &Rc<Cell<usize>>,
+    mut knock: Knock,
+) {
+    if shaking.get() >= limits::H3_UNPROVEN_HANDSHAKES_MAX {
+        match knock.proven() {
+            Some(proven) => knock = proven,
+            None => return,
+        }
+    }
+    let Some(open) = door.connections.open() else {
+        counter.refused(Code::Overloaded);
+        return knock.refuse(); // over max_connections
+    };
+    shaking.update(|n| n + 1);
+    let shaking = Shaking(Rc::clone(shaking));
+    let counted = counter.connection_opened();
+    let (worker, door) = (Rc::clone(worker), Arc::clone(door));
+    let (endpoint, counter) = (Rc::clone(endpoint), counter.clone());
+    tokio::task::spawn_local(async move {
+        worker.connections.update(|n| n + 1);
+        let peer = knock.peer();
+        match shake(&worker, &door, &endpoint, knock).await {
+            Ok((greeted, agreed)) => {
+                drop((shaking, endpoint));
+                counter.shaken(agreed.kind());
+                serve(Rc::clone(&worker), door, greeted, peer, agreed).await;
+            }
+            Err(Some(error)) => {
+                counter.not_shaken(error.reason);
+                tell(&worker, &door, peer, &error);
+            }
+            Err(None) => {}
+        }
+        worker.connections.update(|n| n - 1);
+        drop((open, counted));
+    });
+}
+
+/// The handshake; no error if nobody is there any more to shake hands for.
+async fn shake(
+    worker: &Worker,
+    door: &Door,
+    endpoint: &Endpoint,
+    knock: Knock,
+) -> Result<(Greeted, Agreed), Option<HandshakeError>> {
+    let acceptor = door.acceptor().ok_or(None)?;
+    let timeout = {
+        let (snapshot, listener) = worker.snapshot_of(door).ok_or(None)?;
+        snapshot.shared.plan.listeners[listener.index()]
+            .timeouts
+            .header
+    };
+    poll_fn(|cx| worker.turns.poll(cx)).await;
+    let greeting = endpoint.begin(knock, &acceptor)?;
+    let timer = worker.wheel.timer();
+    let deadline = worker.wheel.now() + timeout;
+    match with_deadline(&timer, deadline, greeting.shake(&acceptor)).await {
+        Ok(shaken) => Ok(shaken?),
+        Err(_) => Err(Some(HandshakeError::timed_out())),
+    }
+}
+
+/// Serves a client's connection to its end.
+async fn serve(
+    worker: Rc<Worker>,
+    door: Arc<Door>,
+    greeted: Greeted,
+    peer: SocketAddr,
+    agreed: Agreed,
+) {
+    let Some((snapshot, listener)) = worker.snapshot_of(&door) else {
+        return;
+    };
+    let listener = &snapshot.shared.plan.listeners[listener.index()];
+    let (head, timeouts) = (listener.head, listener.timeouts);
+    drop(snapshot); // a long connection must not keep an old snapshot alive
+    let timer = worker.wheel.timer();
+    let opening = Connection::open(greeted, &worker.wheel, &head);
+    let deadline = worker.wheel.now() + timeouts.header;
+    let Ok(Ok(connection)) = with_deadline(&timer, deadline, opening).await else {
+        return;
+    };
+    let session = Session::new(worker, door, peer, Some(Arc::new(agreed)));
+    let mut driver = Driver {
+        quiet_since: Some(session.worker.wheel.now()),
+        session,
+        connection,
+        timer,
+        timeouts,
+        seen_request: false,
+    };
+    let ended = poll_fn(|cx| driver.poll(cx)).await;
+    driver.report(&ended);
+}
+
+struct Driver {
+    session: Rc<Session>,
+    connection: Connection,
+    timer: Timer,
+    timeouts: ClientTimeouts,
+    seen_request: bool,
+    /// Since when no exchange runs.
+    quiet_since: Option<Mono>,
+}
+
+impl Driver {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Ended> {
+        loop {
+            // A fresh connection may have been accepted on the promise to be served.
+            if self.session.is_ending() && self.seen_request && !self.connection.is_leaving() {
+                self.connection.leave();
+                self.quiet_since = None;
+            }
+            let cut = self.session.is_cut();
+            if cut && self.session.running() == 0 {
+                self.connection.abort();
+                return Poll::Ready(self.connection.verdict());
+            }
+            match self.connection.poll_next(cx) {
+                Poll::Ready(Ok(arrived)) => {
+                    self.start(arrived);
+                    continue;
+                }
+                Poll::Ready(Err(ended)) => return Poll::Ready(ended),
+                Poll::Pending => {}
+            }
+            let deadline = self.deadline();
+            if self.timer.poll(cx, deadline).is_pending() {
+                self.session.wake_when_none_runs(cx.waker());
+                return Poll::Pending;
+            }
+            self.be_late();
+        }
+    }
+
+    fn start(&mut self, arrived: Arrived) {
+        self.seen_request = true;
+        self.quiet_since = None;
+        // QUIC forgets a stream that was reset; its exchange may still have to notice.
+        if self.session.running() >= limits::H2_STREAMS_MAX as usize {
+            return arrived.refuse();
+        }
+        let running = Running::new(&self.session);
+        tokio::task::spawn_local(request(running, arrived, self.timeouts.header));
+    }
+
+    /// Until when what is waited for now must have come.
+    fn deadline(&mut self) -> Mono {
+        if self.session.running() > 0 {
+            self.quiet_since = None;
+            return Mono::NEVER;
+        }
+        let now = self.session.worker.wheel.now();
+        let wait = if self.connection.is_leaving() {
+            PART_AFTER
+        } else if self.seen_request {
+            self.timeouts.idle
+        } else {
+            self.timeouts.header
+        };
+        *self.quiet_since.get_or_insert(now) + wait
+    }
+
+    /// What was waited for has not come.
+    fn be_late(&mut self) {
+        self.quiet_since = None;
+        if !self.connection.is_leaving() {
+            self.connection.leave();
+        } else if !self.connection.is_parting() {
+            self.connection.part();
+        } else {
+            self.connection.abort();
+        }
+    }
+
+    fn report(&self, ended: &Ended) {
+        match ended {
+            Ended::Closed => {}
+            Ended::Flood(flood) => {
+                self.session.worker.shard.http3_flood(*flood);
+                tracing::warn!(
+                    listener = %self.session.door.name,
+                    peer = %self.session.peer,
+                    kind = flood.as_str(),
+                    "an HTTP/3 connection was ended: too many frames without work"
+                );
+            }
+            Ended::Broken(error) => tracing::debug!(
+                listener = %self.session.door.name,
+                peer = %self.session.peer,
+                %error,
+                "an HTTP/3 connection broke"
+            ),
+        }
+    }
+}
+
+/// Reads a request's head and runs its exchange.
+async fn request(running: Running, arrived: Arrived, timeout: Duration) {
+    let session = Rc::clone(&running.0);
+    let read = {
+        let timer = session.worker.wheel.timer();
+        let deadline = session.worker.wheel.now() + timeout;
+        let late = arrived.deadline();
+        let mut reading = pin!(arrived.read());
+        poll_fn(|cx| {
+            if let Poll::Ready(read) = reading.as_mut().poll(cx) {
+                return Poll::Ready(Some(read));
+            }
+            if session.is_cut() || timer.poll(cx, deadline).is_ready() {
+                late.pass();
+                return Poll::Ready(None);
+            }
+            Poll::Pending
+        })
+        .await
+    };
+    match read {
+        Some(Ok(asked)) => streams::exchange(running, asked).await,
+        Some(Err(error)) => tracing::debug!(
+            listener = %session.door.name,
+            peer = %session.peer,
+            %error,
+            "a request over HTTP/3 could not be read"
+        ),
+        None => {}
+    }
+}
