@@ -8,10 +8,10 @@ use http::header::{HeaderMap, HeaderName, HeaderValue};
 use http::request::Parts;
 use http::{Method, Request as Head, Uri, Version};
 use portway_http::h1::HeadLimits;
-use portway_http::h2::head;
 use portway_http::hygiene::fields::{FieldKind, classify};
 use portway_http::hygiene::framing::Framing;
 use portway_http::hygiene::intake::Peer;
+use portway_http::streams::head;
 use portway_http::{BodyLength, Request};
 
 use crate::request_head::{is_canonical, survives_serializing};
@@ -28,10 +28,10 @@ pub fn check(data: &[u8]) {
     let peer = if trusted {
         Peer::Trusted
     } else {
-        Peer::Untrusted
+        Peer::Unknown
     };
     let mut request = Request::blank();
-    let Ok(read) = head::read(parts, &HeadLimits::default(), peer, &mut request) else {
+    let Ok(read) = head::read(parts, None, &HeadLimits::default(), peer, &mut request) else {
         return;
     };
     is_canonical(&request);
