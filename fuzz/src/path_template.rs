@@ -34,7 +34,10 @@ pub fn check(data: &[u8]) {
     match tree.find("GET", path, &mut segments) {
         Found::Value(at) => {
             let template = &known[*at];
-            assert!(matches(template, path), "{template} does not match {path:?}");
+            assert!(
+                matches(template, path),
+                "{template} does not match {path:?}"
+            );
             for variable in &template.variables {
                 let end = if variable.end == template.segments.len() {
                     segments.len()

@@ -10,7 +10,11 @@ pub fn check(data: &[u8]) {
     };
     assert!(header.length <= data.len());
     let exact = &data[..header.length];
-    assert_eq!(parse(exact, Accept::Either), whole, "what follows changes it");
+    assert_eq!(
+        parse(exact, Accept::Either),
+        whole,
+        "what follows changes it"
+    );
     for end in 0..header.length {
         let part = parse(&data[..end], Accept::Either);
         assert_eq!(part, Ok(Found::Part), "whole already at {end}");

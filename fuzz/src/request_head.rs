@@ -4,7 +4,7 @@
 //! The first octet says whether the peer is trusted; the rest is what a client sent.
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue};
+use http::HeaderMap;
 use portway_http::h1::parse::{head_end, request_head};
 use portway_http::h1::{HeadLimits, serialize};
 use portway_http::hygiene::fields::{FieldKind, classify};
@@ -124,13 +124,11 @@ fn without_length_zero(framing: Framing) -> Framing {
     }
 }
 
-/// The fields that the gateway does not write itself, without the white space around their values, which
-/// means nothing in HTTP/1.
+/// The fields that the gateway does not write itself.
 fn passed_on(headers: &HeaderMap) -> HeaderMap {
     let own = headers
         .iter()
         .filter(|(name, _)| !is_forwarded_header(name));
-    let trimmed = |value: &HeaderValue| HeaderValue::from_bytes(value.as_bytes().trim_ascii());
-    own.map(|(name, value)| (name.clone(), trimmed(value).expect("part of a value")))
+    own.map(|(name, value)| (name.clone(), value.clone()))
         .collect()
 }

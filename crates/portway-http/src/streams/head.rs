@@ -104,6 +104,7 @@ fn join_cookies(headers: &mut HeaderMap) {
         .get_all(COOKIE)
         .iter()
         .map(|p| p.as_bytes())
+        .filter(|p| !p.is_empty()) // it would leave a separator at an end
         .collect();
     // Pieces that were values make a value.
     if let Ok(whole) = HeaderValue::from_bytes(&pieces.join(&b"; "[..])) {
@@ -142,6 +143,11 @@ fn take_fields(
     let mut fields = Intake::default();
     let mut ended: Vec<HeaderName> = Vec::new();
     for (name, value) in headers.iter() {
+        // HTTP/1 would read the value without it: a filter and a target would see two requests
+        // (RFC 9113, section 8.2.1; RFC 9114, section 4.2).
+        if value.as_bytes().trim_ascii().len() != value.len() {
+            return Err(bad("a field's value begins or ends with white space"));
+        }
         if fields.take(name.as_str().as_bytes(), value.as_bytes(), peer)? == Keep::No
             && ended.last() != Some(name)
         {

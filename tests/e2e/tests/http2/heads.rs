@@ -24,6 +24,7 @@ fn heads_are_read_as_http1s_are() {
         417,
         "expectation_failed",
     );
+    refused(get("/").header("x-role", "admin "), 400, "bad_request");
     refused(
         get(&format!("/{}", "p".repeat(20_000))),
         414,

@@ -50,6 +50,20 @@ fn authority_and_host_must_agree() {
 }
 
 #[test]
+fn values_have_no_white_space_around_them() {
+    let with = |value: &str| Decoded::get("http://a/").header("x-role", value);
+    for value in [" admin", "admin ", "admin\t", " "] {
+        refused(with(value), Code::BadRequest);
+    }
+    ok(with("an admin"));
+    let cookies = Decoded::get("http://a/")
+        .header("cookie", "a=1")
+        .header("cookie", "");
+    assert_eq!(ok(cookies).0.headers["cookie"], "a=1");
+    ok(with(""));
+}
+
+#[test]
 fn paths_that_are_ambiguous_are_refused_as_in_http1() {
     refused(Decoded::get("http://a/x%2fy"), Code::AmbiguousPath);
     refused(Decoded::get("http://a/..;/admin"), Code::AmbiguousPath);
