@@ -112,6 +112,35 @@ fn streams_pass_in_each_direction() {
     });
 }
 
+/// All of them over the client's one connection; each says something, hears it, and then the next round.
+#[test]
+fn a_thousand_streams_are_open_at_once() {
+    const STREAMS: usize = 1000;
+    with_client(|mut client| async move {
+        let mut open = Vec::new();
+        for _ in 0..STREAMS {
+            let (send, receive) = tokio::sync::mpsc::channel(1);
+            let sent = tokio_stream::wrappers::ReceiverStream::new(receive);
+            ready(&mut client).await;
+            let replies = client.streaming(Request::new(sent), method("Bidi"), Raw);
+            open.push((send, replies.await.expect("a reply").into_inner()));
+        }
+        for round in ["one", "two"] {
+            for (send, _) in &open {
+                send.send(Bytes::from(round)).await.expect("room");
+            }
+            for (_, replies) in &mut open {
+                let reply = replies.message().await.expect("a reply");
+                assert_eq!(reply.expect("a message"), round);
+            }
+        }
+        for (send, mut replies) in open {
+            drop(send);
+            assert_eq!(replies.message().await.expect("an end"), None);
+        }
+    });
+}
+
 #[test]
 fn failures_pass_with_their_words_and_details() {
     with_client(|mut client| async move {

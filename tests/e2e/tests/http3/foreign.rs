@@ -1,4 +1,4 @@
-//! Clients nobody here wrote, on stacks of their own: aioquic, curl with ngtcp2, and a browser.
+//! Clients nobody here wrote, on stacks of their own: aioquic, and curl with ngtcp2.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
