@@ -37,7 +37,7 @@ def options_of(arguments):
     parser.add_argument("--write", action="store_true",
                         help="write docs/performance.md also after a quick or partial run")
     parser.add_argument("--add", action="store_true",
-                        help="keep the scenarios that the last run on this commit stored")
+                        help="keep the other scenarios of the last run; the page says which ran apart")
     parser.add_argument("--from", dest="stored", metavar="JSON",
                         help="no run: make the page from stored results")
     options = parser.parse_args(arguments)
@@ -119,9 +119,12 @@ def run(options):
         "notes": {name: peer.note for name, peer in found.items() if peer.note},
         "missing": missing,
         "scenarios": {},
+        "apart": {},
     }
+    this_run = {"commit": results["commit"], **results["options"]}
     if options.add:
         take_up(results)
+    first_run = {"commit": results["commit"], **results["options"]}
     arena = Arena(names, found, wrk, say)
     try:
         for scenario in options.scenarios:
@@ -129,8 +132,12 @@ def run(options):
             outcome = one_scenario(scenario, arena, options, results)
             if outcome is not None:
                 results["scenarios"][scenario] = outcome
+                results["apart"].pop(scenario, None)
+                if this_run != first_run:
+                    results["apart"][scenario] = this_run
             results["left_out"].update(arena.left_out)
-            results["complete"] = not options.quick and set(results["scenarios"]) == set(SCENARIOS) \
+            results["complete"] = not options.quick and not results["apart"] \
+                and set(results["scenarios"]) == set(SCENARIOS) \
                 and set(names) | set(missing) == set(CONTESTANTS)
             # After each one: a run that is cut short goes on with `--add`.
             RESULTS.write_text(json.dumps(results, indent=1))
@@ -140,16 +147,18 @@ def run(options):
 
 
 def take_up(results):
-    """Puts the scenarios of the stored results into these, when they are of the same commit and machine."""
+    """Puts these into the stored results: those keep their commit, and scenarios that ran apart theirs."""
     try:
         stored = json.loads(RESULTS.read_text())
     except FileNotFoundError:
         return
-    for name in ("commit", "machine", "options"):
-        if stored[name] != results[name]:
-            raise LookupError(f"--add: {RESULTS} is of another {name}: {stored[name]}, not {results[name]}")
-    for name in ("versions", "sources", "notes", "left_out", "scenarios"):
+    if stored["machine"] != results["machine"]:
+        raise LookupError(f"--add: {RESULTS} is of another machine: {stored['machine']}")
+    for name in ("versions", "sources", "notes", "left_out", "scenarios", "apart"):
         results[name] = {**stored[name], **results[name]}
+    for name in ("date", "commit", "options"):
+        results[name] = stored[name]
+
 
 
 def one_scenario(scenario, arena, options, results):

@@ -178,10 +178,15 @@ def ran(results):
     lines = [
         f"- Date {results['date']}, commit {results['commit']}; "
         f"{options['rounds']} interleaved rounds of {options['seconds']} s"
-        + ("." if results["complete"] else " (a quick or partial run)."),
+        + ("." if results["complete"] else " (a quick run, or one put together from parts)."),
         f"- Machine: {machine['cores']} cores ({machine['cpu']}, {machine['architecture']}), "
         f"{machine['memory_gib']} GiB, Linux {machine['kernel']}.",
     ]
+    for name, run in results["apart"].items():
+        lines.append(f"- Scenario `{name}` ran apart: commit {run['commit']}, "
+                     f"{run['rounds']} rounds of {run['seconds']} s"
+                     + (", which measures each micro bench for a second." if name == "micro" and run["rounds"] <= 2
+                        else "."))
     for name, version in results["versions"].items():
         note = results.get("notes", {}).get(name)
         lines.append(f"- {title(results, name)}: {results['sources'][name]}"

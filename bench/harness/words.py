@@ -1,9 +1,9 @@
 """The standing text of docs/performance.md; figures never go in here."""
 
 INTRO = """\
-Portway beside its peers and a raw TCP relay, in one run on one machine. This page is written by
-`make bench` from that run's results; nobody types a figure in here. What counts is the ratio between
-two contestants of the same run: figures of different runs or machines do not compare."""
+Portway beside its peers and a raw TCP relay, on one machine, all contestants of a scenario in one run.
+This page is written by `make bench` from what was stored then; nobody types a figure in here. What counts
+is the ratio between two contestants of the same run: figures of different runs or machines do not compare."""
 
 NOISE = """\
 > **Noisy run.** Other programs used {share} % of a core while this ran. CPU per request and its ratios
