@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Installs what some tests drive and the machine lacks: nginx, for the differential test; curl and
 # h2load; Redis, PostgreSQL and MariaDB, for the databases behind tcp listeners; Chromium, for its
-# WebSocket; pebble, an ACME server; grpcio and grpcurl, for gRPC, and two
-# clients of HTTP/3, in folders under target/.
+# WebSocket; pebble, an ACME server; grpcio and grpcurl, for gRPC, two
+# clients of HTTP/3, and a suite of conformance tests of HTTP/2, in folders under target/.
 # Goes on without it where it may not install; those tests then say what they lack.
 set -u
 cd "$(dirname "$0")/.."
@@ -91,8 +91,22 @@ http3() {
     }
 }
 
+# Conformance tests of HTTP/2, built with what their own lock file names.
+httpwg() {
+    local folder=target/tools/httpwg cargo=${CARGO:-cargo}
+    [ -x "$folder/bin/httpwg" ] && return
+    echo "tools: building httpwg in $folder"
+    mkdir -p "$folder" && CARGO_PROFILE_DEV_DEBUG=0 CARGO_TARGET_DIR="$folder/build" "$cargo" install --quiet --debug --locked --no-track \
+        --root "$folder" --version 0.2.5 httpwg-cli >"$log" 2>&1 || {
+        tail -n 5 "$log" >&2
+        echo "tools: could not build httpwg; the tests that need it will say so" >&2
+    }
+    rm -rf "$folder/build"
+}
+
 packages
 grpcio
 grpcurl
 http3
+httpwg
 exit 0

@@ -11,6 +11,8 @@ mod guard;
 pub mod incoming;
 pub mod meter;
 pub mod outgoing;
+mod rules;
+mod scan;
 pub mod server;
 mod tunnel;
 

@@ -1,4 +1,4 @@
-//! Programs that people have at hand, as clients: curl, h2load, grpcurl.
+//! Programs that people have at hand, as clients: curl, h2load, grpcurl, httpwg.
 //!
 //! Must hold: a program that is not there is said to be missing, and its test passes; each one has a time
 //! by which it must be done.
@@ -6,6 +6,7 @@
 mod curl;
 mod grpcurl;
 mod h2load;
+mod httpwg;
 
 use std::path::Path;
 use std::process::{Command, Stdio};

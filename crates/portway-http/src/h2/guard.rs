@@ -1,6 +1,6 @@
 //! The transport under a client's HTTP/2 connection: passes octets on and holds the budgets against them.
 //!
-//! Must hold: what completes a flood is not passed on; one connection reads so much per turn of its task
+//! Must hold: what completes a flood or breaks a rule is not passed on; one connection reads so much per turn of its task
 //! and lets others run; closing waits for the client to have read what was said last.
 //! Never: changes or keeps an octet.
 
@@ -11,11 +11,11 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes};
-use portway_core::{Flood, limits};
+use portway_core::limits;
 use portway_net::Wheel;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::meter::Meter;
+use super::meter::{Meter, Offence};
 
 /// What the transport and whoever drives the connection share.
 #[derive(Debug)]
@@ -23,7 +23,7 @@ pub(super) struct Watch {
     meter: RefCell<Meter>,
     /// Octets that may still be read in this turn.
     turn_bytes: Cell<usize>,
-    flood: Cell<Option<Flood>>,
+    offence: Cell<Option<Offence>>,
     /// All is said; only the client's closing is waited for.
     closing: Cell<bool>,
 }
@@ -33,7 +33,7 @@ impl Watch {
         Watch {
             meter: RefCell::new(Meter::new(wheel.now())),
             turn_bytes: Cell::new(limits::H2_TURN_BYTES),
-            flood: Cell::new(None),
+            offence: Cell::new(None),
             closing: Cell::new(false),
         }
     }
@@ -42,8 +42,8 @@ impl Watch {
         self.turn_bytes.set(limits::H2_TURN_BYTES);
     }
 
-    pub(super) fn flood(&self) -> Option<Flood> {
-        self.flood.get()
+    pub(super) fn offence(&self) -> Option<Offence> {
+        self.offence.get()
     }
 
     pub(super) fn is_closing(&self) -> bool {
@@ -52,9 +52,8 @@ impl Watch {
 
     fn sent(&self, octets: &[u8]) {
         let flood = self.meter.borrow_mut().send(octets);
-        if flood.is_some() && self.flood.get().is_none() {
-            self.flood.set(flood);
-        }
+        let offence = self.offence.get().or(flood.map(Offence::Flood));
+        self.offence.set(offence);
     }
 
     pub(super) fn head_is_open(&self) -> bool {
@@ -106,7 +105,7 @@ impl<T: AsyncRead + Unpin> AsyncRead for Guard<T> {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        if this.watch.flood().is_some() {
+        if this.watch.offence().is_some() {
             return Poll::Pending; // whoever drives the connection ends it in this same turn
         }
         let turn = this.watch.turn_bytes.get();
@@ -118,13 +117,13 @@ impl<T: AsyncRead + Unpin> AsyncRead for Guard<T> {
         ready!(this.poll_fill(cx, buf))?;
         let came = &buf.filled()[before..];
         this.watch.turn_bytes.set(turn.saturating_sub(came.len()));
-        let flood = this
+        let offence = this
             .watch
             .meter
             .borrow_mut()
             .receive(came, this.wheel.now());
-        if flood.is_some() {
-            this.watch.flood.set(flood);
+        if offence.is_some() {
+            this.watch.offence.set(offence);
             buf.set_filled(before);
             return Poll::Pending;
         }

@@ -1,5 +1,6 @@
 //! Budgets for frames that cost a client nothing and us something: the floods of the last years
-//! (CVE-2019-9512 to -9518, CVE-2023-44487, CVE-2024-27316, CVE-2025-8671).
+//! (CVE-2019-9512 to -9518, CVE-2023-44487, CVE-2024-27316, CVE-2025-8671). The same pass holds
+//! [`super::rules`] against them.
 //!
 //! Must hold: what an honest client sends along with its work never uses a budget up, since work earns
 //! frames; what comes without work does, whatever its kind. Octets are looked at in passing: only the
@@ -7,74 +8,20 @@
 
 use portway_core::{Flood, Mono, limits};
 
+use super::rules::{Breach, Rules};
+use super::scan::{ACK, END_HEADERS, END_STREAM, FrameHead, Passing, Scanner, kind};
 use crate::streams::Budget;
 
-/// Frame types (RFC 9113, section 6).
-mod kind {
-    pub const DATA: u8 = 0;
-    pub const HEADERS: u8 = 1;
-    pub const RST_STREAM: u8 = 3;
-    pub const SETTINGS: u8 = 4;
-    pub const PING: u8 = 6;
-    pub const GOAWAY: u8 = 7;
-    pub const WINDOW_UPDATE: u8 = 8;
-    pub const CONTINUATION: u8 = 9;
-}
+/// Octets of a GOAWAY that are kept. The library's own are shorter.
+const SAID_BYTES_MAX: usize = 256;
 
-/// END_STREAM on DATA and HEADERS; ACK on SETTINGS and PING.
-const FLAG_FIRST: u8 = 0x1;
-const END_HEADERS: u8 = 0x4;
-
-/// A frame's head (RFC 9113, section 4.1), as far as it matters here.
+/// Why a connection is ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct FrameHead {
-    length: u32,
-    kind: u8,
-    flags: u8,
-}
-
-/// Finds the frame heads in octets that go by.
-#[derive(Debug, Default)]
-struct Scanner {
-    head: [u8; 9],
-    have: usize,
-    /// Octets until the next head.
-    skip: usize,
-    /// What a GOAWAY says, as far as it has gone by.
-    said: Vec<u8>,
-    saying: bool,
-}
-
-impl Scanner {
-    fn scan(&mut self, mut octets: &[u8], mut seen: impl FnMut(FrameHead)) {
-        while !octets.is_empty() {
-            if self.skip > 0 {
-                let passed = self.skip.min(octets.len());
-                self.skip -= passed;
-                if self.saying {
-                    self.said.extend_from_slice(&octets[..passed]);
-                }
-                octets = &octets[passed..];
-                continue;
-            }
-            let take = (self.head.len() - self.have).min(octets.len());
-            self.head[self.have..self.have + take].copy_from_slice(&octets[..take]);
-            self.have += take;
-            octets = &octets[take..];
-            if self.have == self.head.len() {
-                let [a, b, c, kind, flags, ..] = self.head;
-                let length = u32::from_be_bytes([0, a, b, c]);
-                self.have = 0;
-                self.skip = length as usize;
-                self.saying = kind == kind::GOAWAY && length < 256;
-                seen(FrameHead {
-                    length,
-                    kind,
-                    flags,
-                });
-            }
-        }
-    }
+pub enum Offence {
+    /// Too many frames without work.
+    Flood(Flood),
+    /// A frame that may not be.
+    Breach(Breach),
 }
 
 /// The flood that the `h2` crate's GOAWAY names.
@@ -97,7 +44,10 @@ fn named(said: &[u8]) -> Option<Flood> {
 #[derive(Debug)]
 pub struct Meter {
     received: Scanner,
+    rules: Rules,
     sent: Scanner,
+    /// What a GOAWAY of ours says, as far as it has gone by.
+    said: Vec<u8>,
     resets: Budget,
     settings: Budget,
     pings: Budget,
@@ -109,7 +59,7 @@ pub struct Meter {
     /// A head has begun and not ended.
     head_is_open: bool,
     refilled: Mono,
-    flood: Option<Flood>,
+    offence: Option<Offence>,
 }
 
 impl Meter {
@@ -117,11 +67,10 @@ impl Meter {
     #[must_use]
     pub fn new(now: Mono) -> Meter {
         Meter {
-            received: Scanner {
-                skip: super::PREFACE.len(),
-                ..Scanner::default()
-            },
-            sent: Scanner::default(),
+            received: Scanner::behind(super::PREFACE.len()),
+            rules: Rules::default(),
+            sent: Scanner::behind(0),
+            said: Vec::new(),
             resets: Budget::new(limits::H2_RESETS_MAX, limits::H2_RESETS_PER_SECOND),
             settings: Budget::new(limits::H2_SETTINGS_MAX, 1),
             pings: Budget::new(limits::H2_PINGS_MAX, 10),
@@ -131,64 +80,80 @@ impl Meter {
             continuations: 0,
             head_is_open: false,
             refilled: now,
-            flood: None,
+            offence: None,
         }
     }
 
-    /// Octets that came from the client, in order. Returns the flood they complete, if any; from then on
-    /// nothing changes any more.
-    pub fn receive(&mut self, octets: &[u8], now: Mono) -> Option<Flood> {
+    /// Octets that came from the client, in order. Returns the offence that they complete, if any; from then
+    /// on nothing changes any more.
+    pub fn receive(&mut self, octets: &[u8], now: Mono) -> Option<Offence> {
         self.refill(now);
         let mut scanner = std::mem::take(&mut self.received);
-        scanner.scan(octets, |head| self.take(head));
-        scanner.said.clear(); // what a client says on leaving is not kept
+        scanner.scan(octets, |passing| match passing {
+            Passing::Head(head) => self.take(head),
+            Passing::Payload(octets) => {
+                let breach = self.rules.payload(octets);
+                self.offend(breach.map(Offence::Breach));
+            }
+        });
         self.received = scanner;
-        self.flood
+        self.offence
     }
 
     /// Octets that went to the client: work that was done for it earns it frames. Returns the flood that
     /// a GOAWAY of the library's own names: it has limits too, and tells by these words only.
     pub fn send(&mut self, octets: &[u8]) -> Option<Flood> {
         let mut scanner = std::mem::take(&mut self.sent);
-        scanner.scan(octets, |head| {
-            if matches!(head.kind, kind::DATA | kind::HEADERS) {
+        scanner.scan(octets, |passing| match passing {
+            Passing::Head(head) if matches!(head.kind, kind::DATA | kind::HEADERS) => {
                 // An update for the stream and one for the connection, and some clients measure the
                 // way with a ping each time something comes (gRPC).
                 self.window_updates.earn(4);
                 self.pings.earn(2);
-            } else if head.kind == kind::PING && head.flags & FLAG_FIRST == 0 {
+            }
+            Passing::Head(head) if head.kind == kind::PING && !head.has(ACK) => {
                 self.pings.earn(1); // its answer
             }
+            Passing::Head(head) if head.kind == kind::GOAWAY => self.said.clear(),
+            Passing::Payload(octets) => {
+                let room = SAID_BYTES_MAX.saturating_sub(self.said.len());
+                self.said
+                    .extend_from_slice(&octets[..room.min(octets.len())]);
+            }
+            Passing::Head(_) => {}
         });
-        let flood = named(&scanner.said);
         self.sent = scanner;
-        flood
+        named(&self.said)
     }
 
     /// Whether a head has begun and not ended: its end has a deadline.
     #[must_use]
     pub fn head_is_open(&self) -> bool {
-        self.head_is_open || self.received.have > 0
+        self.head_is_open || self.received.is_within_a_head()
     }
 
     fn take(&mut self, head: FrameHead) {
-        let first = head.flags & FLAG_FIRST != 0;
+        let breach = self.rules.take(head);
+        self.offend(breach.map(Offence::Breach));
         let (within, flood) = match head.kind {
             kind::DATA if head.length > 0 => {
                 self.pings.earn(1);
                 (true, Flood::EmptyFrames)
             }
             // A stream can end but once.
-            kind::DATA => (first || self.empty.spend(), Flood::EmptyFrames),
+            kind::DATA => (
+                head.has(END_STREAM) || self.empty.spend(),
+                Flood::EmptyFrames,
+            ),
             kind::HEADERS => {
                 self.pings.earn(2);
                 self.other.earn(2);
                 self.continuations = 0;
-                self.head_is_open = head.flags & END_HEADERS == 0;
+                self.head_is_open = !head.has(END_HEADERS);
                 (true, Flood::Headers)
             }
             kind::CONTINUATION => {
-                self.head_is_open = head.flags & END_HEADERS == 0;
+                self.head_is_open = !head.has(END_HEADERS);
                 self.continuations += 1;
                 let few = self.continuations <= limits::H2_CONTINUATIONS_MAX;
                 // A full frame brings octets, which the limit on heads counts.
@@ -196,16 +161,19 @@ impl Meter {
                 (few && (!empty || self.empty.spend()), Flood::Continuations)
             }
             kind::RST_STREAM => (self.resets.spend(), Flood::Resets),
-            kind::SETTINGS => (first || self.settings.spend(), Flood::Settings),
+            kind::SETTINGS => (head.has(ACK) || self.settings.spend(), Flood::Settings),
             // Answers too: the library takes any number that nobody has asked for.
             kind::PING => (self.pings.spend(), Flood::Pings),
             kind::WINDOW_UPDATE => (self.window_updates.spend(), Flood::WindowUpdates),
             kind::GOAWAY => (self.other.spend(), Flood::OtherFrames),
             _ => (self.other.spend(), Flood::OtherFrames),
         };
-        if !within && self.flood.is_none() {
-            self.flood = Some(flood);
-        }
+        self.offend((!within).then_some(Offence::Flood(flood)));
+    }
+
+    /// The first offence is the one.
+    fn offend(&mut self, offence: Option<Offence>) {
+        self.offence = self.offence.or(offence);
     }
 
     fn refill(&mut self, now: Mono) {

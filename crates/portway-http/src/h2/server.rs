@@ -1,7 +1,7 @@
 //! A client's HTTP/2 connection and its streams.
 //!
 //! Must hold: every number that a client could drive up has a limit here or in [`super::meter`]; a
-//! connection over one is told so (GOAWAY, ENHANCE_YOUR_CALM) and ended; a stream that is dropped before
+//! connection over one is told so (GOAWAY, ENHANCE_YOUR_CALM) and ended, one that breaks a rule of frames, too; a stream that is dropped before
 //! its reply is whole is reset.
 //! Never: routes, waits by itself, or answers a request: that is up to whoever drives the connection.
 
@@ -19,6 +19,7 @@ use portway_net::Wheel;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::guard::{Guard, Watch};
+use super::meter::Offence;
 use super::{Incoming, Outgoing, Tunnel, Waiting};
 use crate::body::{Body, BodyLength};
 use crate::exchange::{Downstream, Exchange, Protocol};
@@ -42,7 +43,7 @@ enum State {
     /// The client was told to open no more streams.
     Leaving,
     /// The client was told that this is over.
-    Aborted(Option<Flood>),
+    Aborted,
 }
 
 /// How a connection ended.
@@ -87,9 +88,11 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
     pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Arrived, Ended>> {
         loop {
             let polled = self.inner.poll_accept(cx);
-            if let (Some(flood), State::Serving | State::Leaving) = (self.watch.flood(), self.state)
-            {
-                self.end(Some(flood));
+            if let (Some(offence), false) = (self.watch.offence(), self.state == State::Aborted) {
+                self.end(match offence {
+                    Offence::Flood(_) => Reason::ENHANCE_YOUR_CALM,
+                    Offence::Breach(breach) => breach.reason(),
+                });
                 continue;
             }
             return Poll::Ready(match ready!(polled) {
@@ -110,23 +113,20 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
 
     /// Ends all streams and says so.
     pub fn abort(&mut self) {
-        self.end(None);
+        self.end(Reason::NO_ERROR);
     }
 
-    fn end(&mut self, flood: Option<Flood>) {
-        if !matches!(self.state, State::Aborted(_)) {
-            self.state = State::Aborted(flood);
-            self.inner.abrupt_shutdown(match flood {
-                Some(_) => Reason::ENHANCE_YOUR_CALM,
-                None => Reason::NO_ERROR,
-            });
+    fn end(&mut self, reason: Reason) {
+        if self.state != State::Aborted {
+            self.state = State::Aborted;
+            self.inner.abrupt_shutdown(reason);
         }
     }
 
     /// Whether all is said, and only the client's closing is waited for.
     #[must_use]
     pub fn is_ending(&self) -> bool {
-        matches!(self.state, State::Aborted(_)) || self.watch.is_closing()
+        self.state == State::Aborted || self.watch.is_closing()
     }
 
     /// Whether the client was told that this ends.
@@ -148,8 +148,11 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
     }
 
     fn ended(&self, error: Option<::h2::Error>) -> Ended {
-        match (self.watch.flood(), error) {
-            (Some(flood), _) => Ended::Flood(flood),
+        match (self.watch.offence(), error) {
+            (Some(Offence::Flood(flood)), _) => Ended::Flood(flood),
+            (Some(Offence::Breach(breach)), _) => {
+                Ended::Broken(ProxyError::new(Code::BadRequest, breach.as_str()))
+            }
             (None, None) => Ended::Closed,
             (None, Some(error)) => Ended::Broken(broken(error)),
         }

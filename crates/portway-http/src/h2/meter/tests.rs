@@ -13,8 +13,13 @@ fn meter() -> Meter {
 }
 
 fn frame(kind: u8, flags: u8, payload: usize) -> Vec<u8> {
+    frame_on(1, kind, flags, payload)
+}
+
+fn frame_on(stream: u32, kind: u8, flags: u8, payload: usize) -> Vec<u8> {
     let mut frame = (payload as u32).to_be_bytes()[1..].to_vec();
-    frame.extend([kind, flags, 0, 0, 0, 1]);
+    frame.extend([kind, flags]);
+    frame.extend(stream.to_be_bytes());
     frame.resize(9 + payload, b'x');
     frame
 }
@@ -26,7 +31,7 @@ fn passing(frame: &[u8], flood: Flood) -> u32 {
         match meter.receive(frame, START) {
             None => {}
             Some(found) => {
-                assert_eq!(found, flood);
+                assert_eq!(found, Offence::Flood(flood));
                 return n;
             }
         }
@@ -90,7 +95,7 @@ fn answers_that_nobody_asked_for_count_as_questions() {
 #[test]
 fn work_earns_what_clients_send_along_with_it() {
     let mut meter = meter();
-    for _ in 0..100_000 {
+    for stream in 0..100_000 {
         // A reply, for which the client updates two windows and measures the way.
         meter.send(&frame(1, 4, 10));
         meter.send(&frame(0, 1, 100));
@@ -98,7 +103,7 @@ fn work_earns_what_clients_send_along_with_it() {
             frame(8, 0, 4),
             frame(8, 0, 4),
             frame(6, 0, 8),
-            frame(1, 5, 10),
+            frame_on(2 * stream + 1, 1, 5, 10),
         ] {
             assert_eq!(meter.receive(&along, START), None);
         }
@@ -116,7 +121,24 @@ fn time_earns_resets_again() {
     for _ in 0..limits::H2_RESETS_PER_SECOND {
         assert_eq!(meter.receive(&reset, later), None);
     }
-    assert_eq!(meter.receive(&reset, later), Some(Flood::Resets));
+    assert_eq!(
+        meter.receive(&reset, later),
+        Some(Offence::Flood(Flood::Resets))
+    );
+}
+
+#[test]
+fn a_flood_that_the_library_names_is_found_however_its_goaway_is_cut() {
+    let mut said = frame(7, 0, 0);
+    said[2] = 8 + 15;
+    said.extend([0, 0, 0, 1, 0, 0, 0, 11]);
+    said.extend(b"too_many_resets");
+    for cut in 1..said.len() {
+        let mut meter = meter();
+        meter.send(&frame(1, 4, 10));
+        let found: Vec<_> = said.chunks(cut).filter_map(|o| meter.send(o)).collect();
+        assert_eq!(found, [Flood::Resets], "pieces of {cut}");
+    }
 }
 
 #[test]
