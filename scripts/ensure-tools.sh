@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Installs what some tests drive and the machine lacks: nginx, for the differential test; curl and
-# h2load; Redis, PostgreSQL and MariaDB, for the databases behind tcp listeners; Chromium, for its
+# Installs what some tests drive and the machine lacks: nginx, for the differential test; curl, openssl
+# and h2load; Redis, PostgreSQL and MariaDB, for the databases behind tcp listeners; Chromium, for its
 # WebSocket; pebble, an ACME server; grpcio and grpcurl, for gRPC, two
 # clients of HTTP/3, and a suite of conformance tests of HTTP/2, in folders under target/.
 # Goes on without it where it may not install; those tests then say what they lack.
@@ -15,6 +15,7 @@ missing=()
 PATH="$PATH:/usr/sbin:/sbin"
 command -v nginx >/dev/null || missing+=(nginx-light)
 command -v curl >/dev/null || missing+=(curl)
+command -v openssl >/dev/null || missing+=(openssl)
 command -v h2load >/dev/null || missing+=(nghttp2-client)
 command -v redis-server >/dev/null || missing+=(redis-server)
 command -v redis-cli >/dev/null || missing+=(redis-tools)

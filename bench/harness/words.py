@@ -17,7 +17,7 @@ system time of the proxy's processes and threads, divided by the requests wrk co
 policies* also routes among seven routes, sets a request id, writes a JSON access log to a file in memory,
 counts metrics, and runs a rate limit and a circuit breaker. The relay copies bytes between a client and its
 own upstream connection: two reads and two writes, no parsing, no pool. Every peer's settings are in
-`bench/harness/contestants.py`. Ratios are the median of the ratios inside each round.
+`bench/harness/contestants.py` and `bench/harness/documents.py`. Ratios are the median of the ratios inside each round.
 
 Portway is what `make release` builds: optimized by a profile of a training run (`bench/harness/training.py`)
 with small and large replies, posts, refusals, TLS, HTTP/2 and TCP. `cargo build --release`, without a

@@ -32,7 +32,8 @@ config! {
 
 config! {
     /// What to change. Values may hold `{client_ip}`, `{request_id}`, `{host}`, `{method}`, `{path}`,
-    /// `{scheme}` and `{consumer}`.
+    /// `{scheme}`, `{consumer}`, and of a verified client certificate `{client_cert_subject}`,
+    /// `{client_cert_uri}` and `{client_cert_fingerprint}`.
     pub struct Changes {
         /// Fields that get this value, whatever they had.
         pub set: Table<Spanned<String>> = Table::default(),

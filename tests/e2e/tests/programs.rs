@@ -13,6 +13,7 @@ use std::process::{Command, Stdio};
 
 use portway_testkit::{Folder, Gateway, Origin};
 
+use crate::support::missing;
 use crate::tls::Authority;
 
 /// A gateway with a plain and an https listener, before one origin, with files under `/files`.
@@ -78,7 +79,7 @@ fn run(program: impl AsRef<Path>, args: &[&str]) -> Option<Ran> {
         .output();
     let Ok(output) = output else {
         let name = program.file_name().unwrap_or_default().to_string_lossy();
-        eprintln!("not tested: no {name} here (scripts/ensure-tools.sh installs it)");
+        missing(&name);
         return None;
     };
     Some(Ran {

@@ -5,6 +5,16 @@ pub mod h2_origin;
 
 use portway_testkit::{Gateway, Origin, RawClient, RawReply, raw::get};
 
+/// A program that a test drives is not here. The test passes all the same, unless
+/// `PORTWAY_TEST_PROGRAMS=required`: then nothing may go untested.
+#[track_caller]
+pub fn missing(program: &str) {
+    let words = format!("not tested: {program} is not here (scripts/ensure-tools.sh installs it)");
+    let required = std::env::var("PORTWAY_TEST_PROGRAMS").is_ok_and(|says| says == "required");
+    assert!(!required, "{words}");
+    eprintln!("{words}");
+}
+
 /// A gateway with one listener `public`, one route `all`, one upstream `origin`, one worker. Each
 /// method adds one line of YAML where its name says.
 #[derive(Clone, Default)]

@@ -8,6 +8,7 @@ use std::time::Duration;
 use portway_testkit::wait::within;
 use portway_testkit::{Gateway, Process};
 
+use crate::support::missing;
 use crate::tls::Authority;
 
 /// For anything that a child does: it has a Python to start first.
@@ -37,7 +38,7 @@ fn root() -> PathBuf {
 fn python() -> Option<PathBuf> {
     let python = root().join("target/tools/grpc/bin/python");
     if !python.is_file() {
-        eprintln!("not tested: grpcio is not installed (scripts/ensure-tools.sh installs it)");
+        missing("grpcio");
         return None;
     }
     Some(python)

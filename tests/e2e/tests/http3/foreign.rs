@@ -6,6 +6,7 @@ use std::process::Command;
 use portway_testkit::{Origin, replies};
 
 use super::setup_with;
+use crate::support::missing;
 use crate::tls::Authority;
 
 fn root() -> PathBuf {
@@ -16,7 +17,7 @@ fn root() -> PathBuf {
 fn aioquic_and_curl_are_served() {
     let python = root().join("target/tools/http3/bin/python");
     if !python.is_file() {
-        eprintln!("not tested: aioquic is not installed (scripts/ensure-tools.sh installs it)");
+        missing("aioquic");
         return;
     }
     let origin = Origin::start(|request, conn| match request.target() {

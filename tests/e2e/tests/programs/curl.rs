@@ -3,6 +3,7 @@
 use portway_testkit::{Origin, replies};
 
 use super::{Ran, Stage, run};
+use crate::support::missing;
 
 /// A way to speak: the version that curl must end up with, and what it is told.
 struct Way<'s> {
@@ -42,7 +43,7 @@ impl Way<'_> {
     fn run(&self, path: &str, more: &[&str]) -> Option<Ran> {
         let version = run("curl", &["--version"])?;
         if self.version == "2" && !version.text().contains("HTTP2") {
-            eprintln!("not tested: this curl speaks no HTTP/2");
+            missing("a curl that speaks HTTP/2");
             return None;
         }
         let (url, root) = (self.url(path), self.stage.ca.path("ca.pem"));

@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use portway_testkit::{Folder, Origin, replies};
 
 use super::run;
-use crate::support::before;
+use crate::support::{before, missing};
 
 const PROGRAM: &str = concat!(
     env!("CARGO_MANIFEST_DIR"),
@@ -61,7 +61,7 @@ fn failures(addr: SocketAddr) -> Option<BTreeSet<String>> {
     };
     let (begun, passed) = (named("🔷 Running test: "), named("✅ Test passed: "));
     if begun.is_empty() && ran.errors.contains("Operation not permitted") {
-        eprintln!("not tested: httpwg wants io_uring, which may not be used here");
+        missing("io_uring, without which httpwg does not run,");
         return None;
     }
     let last_lines = ran.errors.lines().rev().take(20).collect::<Vec<_>>();

@@ -8,6 +8,7 @@ use portway_testkit::wait::within;
 use portway_testkit::{Folder, Process, ports};
 
 use super::Config;
+use crate::support::missing;
 
 /// Where a program is, among the places where Debian puts those of services.
 fn find(program: &str) -> Option<PathBuf> {
@@ -27,9 +28,7 @@ fn need<const N: usize>(programs: [&str; N]) -> Option<[PathBuf; N]> {
     let found = programs.map(|program| (program, find(program)));
     for (program, file) in &found {
         if file.is_none() {
-            eprintln!(
-                "not tested: {program} is not installed (scripts/ensure-tools.sh installs it)"
-            );
+            missing(program);
             return None;
         }
     }

@@ -14,6 +14,7 @@ use rustls::pki_types::pem::PemObject;
 
 use super::client::Wishes;
 use super::{Authority, TlsClient};
+use crate::support::missing;
 
 pub struct Pebble {
     ca: Authority,
@@ -52,7 +53,7 @@ impl Pebble {
     pub fn prepare() -> Option<Pebble> {
         let there = |program: &str| Path::new("/usr/bin").join(program).is_file();
         if !there("pebble") || !there("pebble-challtestsrv") {
-            eprintln!("not tested: pebble is not installed (scripts/ensure-tools.sh installs it)");
+            missing("pebble");
             return None;
         }
         let ca = Authority::new();

@@ -5,14 +5,18 @@ use std::process::{Command, Stdio};
 use portway_testkit::{Gateway, Origin, replies};
 
 use super::{Authority, https, plain};
+use crate::support::missing;
 
 /// What a command prints, both streams; `None` if it is not installed.
 fn run(program: &str, args: &[&str]) -> Option<(bool, String)> {
     let output = Command::new(program)
         .args(args)
         .stdin(Stdio::null())
-        .output()
-        .ok()?;
+        .output();
+    let Ok(output) = output else {
+        missing(program);
+        return None;
+    };
     let text = [output.stdout, output.stderr].concat();
     Some((
         output.status.success(),

@@ -9,6 +9,7 @@ use portway_testkit::{Folder, Gateway, Origin, Process, replies};
 use serde_json::Value;
 
 use super::echo;
+use crate::support::missing;
 use crate::tcp::Peer;
 use crate::tls::authority::Authority;
 
@@ -50,7 +51,7 @@ first();
 fn open(folder: &Folder, url: &str) -> Option<Process> {
     let installed = Command::new("chromium").arg("--version").output();
     if !installed.is_ok_and(|output| output.status.success()) {
-        eprintln!("not tested: chromium is not installed (scripts/ensure-tools.sh installs it)");
+        missing("chromium");
         return None;
     }
     let mut command = Command::new("chromium");
