@@ -257,6 +257,35 @@ fn what_no_method_takes_is_refused_in_words() {
     );
 }
 
+/// The request type holds itself, so that any number of names is a field. What walks a message calls itself for
+/// each of them: the longest target that is read must end in a refusal, not in the end of the process.
+#[test]
+fn a_query_that_nests_too_deep_is_refused_and_nobody_else_notices() {
+    let origin = bookstore();
+    let nodes = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/grpc_json/nodes.binpb");
+    let yaml = yaml(&origin, "")
+        .replace(&format!("{EXAMPLE}/bookstore.binpb"), nodes)
+        .replace("services: [bookstore.v1.Bookstore]", "services: [t.Nodes]");
+    let gateway = Gateway::start(&yaml);
+    let nested = |names: usize| {
+        let target = format!("/n?{}s=x", "a.".repeat(names - 1));
+        ask(&gateway, "GET", &target, "")
+    };
+    // It goes to the target, which knows no such method.
+    assert_eq!(nested(32).status, 501);
+    for names in [33, 4000, 8150] {
+        refuses(&nested(names), 400, "BAD_REQUEST", "query parameter `a.a.a");
+        refuses(&nested(names), 400, "BAD_REQUEST", "at most 32 names deep");
+    }
+    let many: String = (0..240)
+        .map(|_| format!("&{}many=", "a.".repeat(31)))
+        .collect();
+    let reply = ask(&gateway, "GET", &format!("/n?{}", &many[1..]), "");
+    assert_eq!(reply.status, 501);
+    assert_eq!(nested(1).status, 501);
+    assert_eq!(origin.seen().requests.len(), 3);
+}
+
 #[test]
 fn unknown_fields_are_left_out_where_the_config_says_so() {
     let (gateway, _origin) = start("unknown_fields: ignore");

@@ -2,7 +2,8 @@
 //!
 //! Must hold: text means what the same text means as a JSON string or number in proto3's JSON mapping;
 //! what a field cannot hold is refused in words that name it. A value that is set replaces what a body
-//! said, even where it is the default one.
+//! said, even where it is the default one. No more than [`NAMES_MAX`] messages are entered: what walks a message
+//! (encoding, printing, dropping) calls itself for each one inside another.
 
 use base64::Engine;
 use base64::alphabet::{STANDARD, URL_SAFE};
@@ -13,14 +14,32 @@ use prost_reflect::{DynamicMessage, FieldDescriptor, Kind, MessageDescriptor, Va
 /// A field of a message or of one inside it: from the outermost on, never empty.
 pub type Path = Vec<FieldDescriptor>;
 
+/// So many names a field is found by, one inside the other: a message may hold its own type, and each level
+/// costs stack and one more pass of encoding. Decoders of targets stop at 100.
+pub const NAMES_MAX: usize = 32;
+
+/// Whether a field may be looked for by so many names; looks at no more of them than the limit.
+///
+/// # Errors
+/// In words, if there are too many.
+pub fn check_depth<'n>(mut names: impl Iterator<Item = &'n str>) -> Result<(), String> {
+    match names.nth(NAMES_MAX) {
+        Some(_) => Err(format!(
+            "a field is at most {NAMES_MAX} names deep, and it has more"
+        )),
+        None => Ok(()),
+    }
+}
+
 /// Finds a field by its names, each as in the proto file or as in JSON.
 ///
 /// # Errors
 /// Why there is no such field.
 pub fn find<'n>(
     message: &MessageDescriptor,
-    names: impl Iterator<Item = &'n str>,
+    names: impl Iterator<Item = &'n str> + Clone,
 ) -> Result<Path, String> {
+    check_depth(names.clone())?;
     let mut inside = Some(message.clone());
     let mut path: Path = Vec::new();
     for name in names {

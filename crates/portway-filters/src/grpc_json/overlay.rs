@@ -4,7 +4,9 @@
 //! that neither the path nor the body has; what it names too much is refused, or left out where the config
 //! says so.
 
-use prost_reflect::{DynamicMessage, Value};
+use std::collections::HashSet;
+
+use prost_reflect::{DynamicMessage, FieldDescriptor, Value};
 
 use super::field::{self, Path, shortened};
 use super::rules::{BodyIs, Rule};
@@ -73,6 +75,8 @@ impl Overlay {
 
     fn query(&mut self, rule: &Rule, query: &str, rules: &QueryRules) -> Result<(), String> {
         let bound = self.values.len();
+        // Looked up, not compared one by one: a thousand parameters are no million comparisons.
+        let mut single: HashSet<Vec<u32>> = HashSet::new();
         let pairs = query.split('&').filter(|pair| !pair.is_empty());
         for (at, pair) in pairs.enumerate() {
             if at == PARAMETERS_MAX {
@@ -85,6 +89,8 @@ impl Overlay {
             }
             let shown = shortened(&name);
             let place = |why: String| format!("query parameter `{shown}`: {why}");
+            // Also where unknown parameters are left out: whether it is one is not looked at.
+            field::check_depth(name.split('.')).map_err(place)?;
             let path = match self.place(rule, &name, bound) {
                 Ok(path) => path,
                 Err(_) if rules.unknown == Unknown::Ignore => continue,
@@ -93,7 +99,8 @@ impl Overlay {
             let Some(last) = path.last() else { continue };
             let text = decoded(text)?;
             let value = field::parse(&last.kind(), &text).map_err(place)?;
-            if !last.is_list() && self.values.iter().any(|(p, _)| *p == path) {
+            let numbers = || path.iter().map(FieldDescriptor::number).collect();
+            if !last.is_list() && !single.insert(numbers()) {
                 return Err(place("it stands there twice".to_owned()));
             }
             self.values.push((path, value));

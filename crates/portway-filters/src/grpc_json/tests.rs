@@ -13,6 +13,8 @@ use super::rules::{Problem, Rule, Rules, Selection, compile, read};
 use super::testing::{pool_of, set_of};
 use super::tree::Found;
 
+mod deep;
+
 /// The examples of google/api/http.proto, and what they leave out.
 const EXAMPLES: &str = r#"
 syntax = "proto3";
@@ -101,6 +103,7 @@ fn rules_of(pool: &DescriptorPool, unbound: bool) -> (Rules, Vec<Problem>) {
 struct Examples {
     rules: Rules,
     query: QueryRules,
+    message_bytes_max: usize,
 }
 
 impl Examples {
@@ -110,6 +113,7 @@ impl Examples {
         Examples {
             rules,
             query: QueryRules::default(),
+            message_bytes_max: 64,
         }
     }
 
@@ -143,7 +147,7 @@ impl Examples {
         let reading = Reading {
             rule: Arc::clone(&rule),
             unknown: self.query.unknown,
-            message_bytes_max: 64,
+            message_bytes_max: self.message_bytes_max,
             content_type: "text/x".into(),
         };
         let body = if pieces.is_empty() {
