@@ -8,6 +8,7 @@ import sys
 
 from harness import guided, machine, peers, report, scenarios
 from harness.calls import calls
+from harness.http3 import http3
 from harness.micro import micro
 from harness.reload import reload
 from harness.syscalls import syscalls
@@ -19,7 +20,7 @@ from harness.process import StartError
 
 CONTESTANTS = ("nginx", "nginx-deb", "haproxy", "haproxy-deb", "envoy", "caddy",
                "relay", "portway", "portway-full")
-SCENARIOS = ("small", "big", "latency", "idle", "reload", "syscalls", "micro", "tcp", "tls", "calls")
+SCENARIOS = ("small", "big", "latency", "idle", "reload", "syscalls", "micro", "tcp", "tls", "calls", "http3")
 
 
 def options_of(arguments):
@@ -163,7 +164,7 @@ def take_up(results):
 
 def one_scenario(scenario, arena, options, results):
     simple = {"small": scenarios.small, "big": scenarios.big, "idle": scenarios.idle,
-              "reload": reload, "syscalls": syscalls, "micro": micro, "tcp": tcp, "tls": tls, "calls": calls}
+              "reload": reload, "syscalls": syscalls, "micro": micro, "tcp": tcp, "tls": tls, "calls": calls, "http3": http3}
     if scenario in simple:
         return simple[scenario](arena, options)
     if scenario == "latency":

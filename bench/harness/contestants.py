@@ -71,47 +71,17 @@ def envoy(peer, port, origin):
 
 
 def caddy(peer, port, origin):
-    text = f"""\
-        {{
-            admin off
-            auto_https off
-            persist_config off
-            log {{
-                level ERROR
-            }}
-            servers {{
-                protocols h1
-                timeouts {{
-                    idle {IDLE_SECONDS}s
-                }}
-            }}
-        }}
-        http://127.0.0.1:{port} {{
-            reverse_proxy 127.0.0.1:{origin} {{
-                transport http {{
-                    keepalive {IDLE_SECONDS}s
-                    keepalive_idle_conns {POOL}
-                    keepalive_idle_conns_per_host {POOL}
-                    compression off
-                }}
-            }}
-        }}
-        """
-    command = [peer.binary, "run", "--config", "Caddyfile", "--adapter", "caddyfile"]
-    # One core for Go, as for everyone; its files stay in the contestant's folder.
-    env = {"GOMAXPROCS": "1", "HOME": ".", "XDG_DATA_HOME": "data", "XDG_CONFIG_HOME": "config"}
-    return command, {"Caddyfile": textwrap.dedent(text)}, env
+    return documents.caddy(peer, f"http://127.0.0.1:{port}", "h1", origin)
 
 
 def portway(text):
     return Started([SHIPPED, "run", "-c", "portway.yaml"], {"portway.yaml": text}, {})
 
 
-def portway_head(port, origin, admin):
-    return textwrap.dedent(f"""\
-        server:
-          host: 127.0.0.1
-          port: {port}
+def portway_head(port, origin, admin, listens=True):
+    """What every document begins with; without `listens` its listeners are named further down."""
+    listener = f"  host: 127.0.0.1\n  port: {port}\n" if listens else ""
+    return f"server:\n{listener}" + textwrap.dedent(f"""\
           workers: 1
           idle_timeout: {IDLE_SECONDS}s
         admin:

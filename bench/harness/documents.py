@@ -20,6 +20,17 @@ proxy_set_header Connection "";
 """
 
 
+# Protocol, a line for the listener, and how its octets are taken.
+ENVOY_QUIC = (
+    "UDP",
+    "udp_listener_config: { quic_options: {} }",
+    "{ name: envoy.transport_sockets.quic, typed_config: {"
+    ' "@type": type.googleapis.com/envoy.extensions.transport_sockets.quic.v3.QuicDownstreamTransport,'
+    " downstream_tls_context: { common_tls_context: { tls_certificates: ["
+    " { certificate_chain: { filename: cert.pem }, private_key: { filename: key.pem } } ] } } } }",
+)
+
+
 def nginx(peer, listen, locations, upstreams, server=""):
     """Command and files. `locations` maps a prefix to its directives, `upstreams` a name to its port."""
     text = textwrap.dedent(f"""\
@@ -82,16 +93,54 @@ def haproxy(peer, mode, port, origin, defaults="", server=""):
     return [peer.binary, "-db", "-f", "haproxy.cfg"], {"haproxy.cfg": text}
 
 
+def caddy(peer, site, protocols, origin, tls=""):
+    """Command, files and environment; `tls` is a line more for the site."""
+    text = f"""\
+        {{
+            admin off
+            auto_https off
+            persist_config off
+            log {{
+                level ERROR
+            }}
+            servers {{
+                protocols {protocols}
+                timeouts {{
+                    idle {IDLE_SECONDS}s
+                }}
+            }}
+        }}
+        {site} {{
+            {tls}
+            reverse_proxy 127.0.0.1:{origin} {{
+                transport http {{
+                    keepalive {IDLE_SECONDS}s
+                    keepalive_idle_conns {POOL}
+                    keepalive_idle_conns_per_host {POOL}
+                    compression off
+                }}
+            }}
+        }}
+        """
+    command = [peer.binary, "run", "--config", "Caddyfile", "--adapter", "caddyfile"]
+    # One core for Go, as for everyone; its files stay in the contestant's folder.
+    env = {"GOMAXPROCS": "1", "HOME": ".", "XDG_DATA_HOME": "data", "XDG_CONFIG_HOME": "config"}
+    return command, {"Caddyfile": textwrap.dedent(text)}, env
+
+
 def envoy(peer, port, codec, routes, clusters):
     """Command and files. `routes` maps a prefix to a cluster, `clusters` a name to its port and whether it
-    speaks HTTP/2."""
+    speaks HTTP/2. With the codec HTTP3 it listens over UDP, with `cert.pem` and `key.pem` of its folder."""
+    protocol, over_udp, transport = ENVOY_QUIC if codec == "HTTP3" else ("TCP", "", "{}")
     text = textwrap.dedent(f"""\
         static_resources:
           listeners:
           - name: public
-            address: {{ socket_address: {{ address: 127.0.0.1, port_value: {port} }} }}
+            address: {{ socket_address: {{ protocol: {protocol}, address: 127.0.0.1, port_value: {port} }} }}
+            {over_udp}
             filter_chains:
-            - filters:
+            - transport_socket: {transport}
+              filters:
               - name: envoy.filters.network.http_connection_manager
                 typed_config:
                   "@type": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager

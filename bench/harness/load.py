@@ -52,6 +52,16 @@ def h2load(binary, port, path, count, scheme="http", options=()):
     return float(rate.group(1))
 
 
+def http3load(port, path, count):
+    """So many requests over HTTP/3, eight connections with sixteen streams each."""
+    done = subprocess.run(
+        ["taskset", "-c", str(LOAD_CORE), str(RELEASE / "http3"), str(port), path, "8", "16", str(count)],
+        capture_output=True, text=True, timeout=300,
+    )
+    if done.returncode != 0:
+        raise LoadError((done.stdout + done.stderr).strip()[-300:])
+
+
 def parse_wrk(printed):
     total = re.search(r"(\d+) requests in ([\d.]+)(us|ms|s|m),", printed)
     rate = re.search(r"Requests/sec:\s+([\d.]+)", printed)

@@ -41,8 +41,8 @@ def page(results):
 
 def tables(results):
     """Heading, headers and rows of every table that has rows."""
-    makers = (goal_table, small_table, big_table, tcp_table, tls_table, calls_table, latency_table, idle_table, reload_table,
-              syscall_table, micro_table)
+    makers = (goal_table, small_table, big_table, tcp_table, tls_table, calls_table, http3_table, latency_table,
+              idle_table, reload_table, syscall_table, micro_table)
     return [made for made in (maker(results) for maker in makers) if made[2]]
 
 
@@ -120,6 +120,15 @@ def calls_table(results):
         rows.append([plain, number(median(results, "calls", name, "to_h1_us")),
                      number(median(results, "calls", name, "to_h2_us"))])
     return "HTTP/2 and gRPC", ["", "HTTP/2 to HTTP/1, CPU µs/request", "gRPC unary, HTTP/2 on both sides, CPU µs/call"], rows
+
+
+def http3_table(results):
+    measured = (results["scenarios"].get("http3") or {}).get("contestants", {})
+    rows = []
+    for name in measured:
+        rows.append([title(results, name).replace(", plain", ""), number(median(results, "http3", name, "cpu_us")),
+                     number(median(results, "http3", name, "mib_us"))])
+    return "HTTP/3", ["", "128-byte replies, CPU µs/request", "1 MiB replies, CPU µs/MiB"], rows
 
 
 def latency_table(results):

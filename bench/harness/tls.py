@@ -75,16 +75,19 @@ def start(arena, name):
 
 
 def plan(name, peer, port, origin, admin):
-    folder = certified()
-    files = {file: (folder / file).read_text() for file in ("cert.pem", "key.pem")}
     if name == "portway":
         started = portway(portway_tls(port, origin, admin))
     else:
         to_origin = {"/": documents.NGINX_TO_ORIGIN}
         command, made = documents.nginx(peer, f"{port} ssl", to_origin, {"origin": origin}, NGINX_TLS)
         started = Started(command, made, dict(peer.env))
-    started.files.update(files)
     started.scheme = "https"
+    return with_certificate(started)
+
+
+def with_certificate(started):
+    """With `cert.pem` and `key.pem` in its folder."""
+    started.files.update({file: (certified() / file).read_text() for file in ("cert.pem", "key.pem")})
     return started
 
 
@@ -97,7 +100,7 @@ def certified():
 
 
 def portway_tls(port, origin, admin):
-    head = portway_head(port, origin, admin).replace(f"  port: {port}\n", "").replace("  host: 127.0.0.1\n", "")
+    head = portway_head(port, origin, admin, listens=False)
     return head + textwrap.dedent(f"""\
         listeners:
           - name: public

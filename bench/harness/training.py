@@ -13,7 +13,7 @@ import time
 
 from harness import contestants, peers
 from harness.arena import Arena, fresh_folder
-from harness.load import LoadError, h2load, wrk
+from harness.load import LoadError, h2load, http3load, wrk
 from harness.paths import SHARED_MEMORY, free_port
 from harness.process import PROXY_CORE, Process, StartError
 
@@ -43,7 +43,7 @@ def run(binary, counts, say):
         with started(arena, binary, counts, "portway-full") as full:
             small_and_large(arena, full, "/api/v1/users/42", "/big/file")
             load(arena.wrk, full.port, "/nowhere", SECONDS / 3, refused=True)
-        say("training: TLS, HTTP/2, gRPC's way, TCP")
+        say("training: TLS, HTTP/2, gRPC's way, HTTP/3, TCP")
         with started(arena, binary, counts, "protocols") as every:
             protocols(arena, every, h2load_binary)
     except LoadError as error:
@@ -73,6 +73,8 @@ def protocols(arena, gateway, h2load_binary):
     h2load(h2load_binary, ports["onward"], "/", CALLS)
     h2load(h2load_binary, ports["tls"], "/", CALLS, scheme="https")
     h2load(h2load_binary, gateway.port, "/big", CALLS // 100)
+    http3load(ports["tls"], "/", CALLS // 2)
+    http3load(ports["tls"], "/big", CALLS // 200)
 
 
 def load(binary, port, path, seconds, connections=64, scheme="http", options=(), refused=False):
@@ -149,6 +151,7 @@ def document_of_protocols(port, admin, origin, ports):
           - name: tls
             bind: 127.0.0.1:{ports['tls']}
             protocol: https
+            http: {{ versions: [h1, h2, h3] }}
             tls: {{ certificates: [ {{ cert: cert.pem, key: key.pem }} ] }}
           - {{ name: tcp, bind: "127.0.0.1:{ports['tcp']}", protocol: tcp, upstream: bytes }}
         upstreams:

@@ -20,7 +20,7 @@ own upstream connection: two reads and two writes, no parsing, no pool. Every pe
 `bench/harness/contestants.py` and `bench/harness/documents.py`. Ratios are the median of the ratios inside each round.
 
 Portway is what `make release` builds: optimized by a profile of a training run (`bench/harness/training.py`)
-with small and large replies, posts, refusals, TLS, HTTP/2 and TCP. `cargo build --release`, without a
+with small and large replies, posts, refusals, TLS, HTTP/2, HTTP/3 and TCP. `cargo build --release`, without a
 profile, takes about a tenth more CPU; [ADR 8](adr/0008-where-the-cpu-of-an-exchange-goes.md) has both. The
 peers are as their packagers built them.""",
     "1 MiB replies": """\
@@ -36,6 +36,9 @@ The same backend; TLS 1.3 with one ECDSA P-256 certificate for everyone (wrk neg
 `h2load -c8 -m16` without TLS. To HTTP/1: GET with the small replies of the same backend. gRPC: calls with a message of
 128 bytes each way, answered over HTTP/2 with the status in trailers. nginx opens a connection for every call that
 is under way (`grpc_pass`); Envoy and Portway share connections.""",
+    "HTTP/3": """\
+HTTP/3 to HTTP/1, `http3` of the benches (quinn and h3): eight connections with sixteen streams each, the same backend
+and one ECDSA P-256 certificate for everyone. Of the other peers here none is built with HTTP/3.""",
     "Latency at half load": """\
 A fixed rate over 16 connections, chosen for each proxy so that its core is half busy (from its CPU per
 request above). *Added* is the difference to the same load sent straight to the backend right after.
