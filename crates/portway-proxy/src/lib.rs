@@ -38,5 +38,5 @@ pub use apply::ApplyError;
 pub use certificates::CertificateReport;
 pub use gateway::{Gateway, GatewayOptions};
 pub use material::{DiskFiles, check_files, files};
-pub use reflect::{Patience, descriptor_set};
+pub use reflect::{Patience, descriptor_set, descriptor_sets};
 pub use snapshot::Snapshot;

@@ -19,6 +19,7 @@ use portway_http::h2::ask::{Answer as Reply, ask_for};
 use portway_tls::{Connector, TargetName};
 use prost::Message;
 use tokio::net::TcpStream;
+use tokio::task::JoinSet;
 
 /// All of it must be here by then.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -32,6 +33,14 @@ const ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
 const ROUNDS_MAX: usize = 32;
 /// So many services and files at most.
 const FILES_MAX: usize = 10_000;
+
+/// What they tell, octets in all.
+const SET_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// Said of a service that was too slow.
+const LATE: &str = "it did not answer in time";
+/// Said where this machine is at fault.
+const FAILED: &str = "asking for it failed";
 
 #[derive(Clone, PartialEq, Message)]
 struct Question {
@@ -92,28 +101,59 @@ pub enum Patience {
 /// # Errors
 /// Why there is none, in words.
 pub fn descriptor_set(service: &Service, patience: Patience) -> Result<Vec<u8>, String> {
-    let asked = Asked::new(service)?;
+    let one = descriptor_sets(&[(service, patience)]).pop();
+    one.unwrap_or_else(|| Err(FAILED.to_owned()))
+}
+
+/// The descriptor sets of all that these services offer, in the same order, each with why there is none. They are
+/// asked at once. Blocks, for five seconds at most however many they are.
+#[must_use]
+pub fn descriptor_sets(services: &[(&Service, Patience)]) -> Vec<Result<Vec<u8>, String>> {
+    let asked: Vec<_> = services
+        .iter()
+        .map(|(service, patience)| Ok((Asked::new(service)?, *patience)))
+        .collect();
     // A thread of its own: the caller's may belong to a runtime, which must not be blocked twice over.
     let asking = std::thread::Builder::new().name("reflection".into());
-    let asking = asking.spawn(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .map_err(|error| error.to_string())?;
-        runtime.block_on(async {
-            let gathered = tokio::time::timeout(TIMEOUT, async {
-                asked.wait(patience).await?;
-                gather(&asked).await
-            });
-            gathered
-                .await
-                .unwrap_or_else(|_| Err("it did not answer in time".to_owned()))
-        })
+    let all = match asking.spawn(move || ask_all(asked)) {
+        Ok(asking) => asking.join().unwrap_or_else(|_| Err(FAILED.to_owned())),
+        Err(error) => Err(error.to_string()),
+    };
+    all.unwrap_or_else(|why| vec![Err(why); services.len()])
+}
+
+/// Asks each of those who can be asked.
+fn ask_all(
+    services: Vec<Result<(Asked, Patience), String>>,
+) -> Result<Vec<Result<Vec<u8>, String>>, String> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| error.to_string())?;
+    let mut told = vec![Err(LATE.to_owned()); services.len()];
+    runtime.block_on(async {
+        let mut asking = JoinSet::new();
+        for (at, service) in services.into_iter().enumerate() {
+            asking.spawn(async move { (at, ask_one(service).await) });
+        }
+        let all = async {
+            while let Some(ended) = asking.join_next().await {
+                if let Ok((at, set)) = ended {
+                    told[at] = set;
+                }
+            }
+        };
+        let _ = tokio::time::timeout(TIMEOUT, all).await; // who is not done is late
     });
-    let asking = asking.map_err(|error| error.to_string())?;
-    asking
-        .join()
-        .unwrap_or_else(|_| Err("asking for it failed".to_owned()))
+    // A resolver that does not answer is left behind: its thread cannot be stopped.
+    runtime.shutdown_background();
+    Ok(told)
+}
+
+async fn ask_one(service: Result<(Asked, Patience), String>) -> Result<Vec<u8>, String> {
+    let (asked, patience) = service?;
+    asked.wait(patience).await?;
+    gather(&asked).await
 }
 
 /// Who is asked, and how to get there.
@@ -210,12 +250,13 @@ async fn gather(target: &Asked) -> Result<Vec<u8>, String> {
         .collect();
     let mut files: BTreeMap<String, Bytes> = BTreeMap::new();
     let mut asked: BTreeSet<String> = BTreeSet::new();
+    let mut bytes = 0;
     for _ in 0..ROUNDS_MAX {
         if questions.is_empty() {
             break;
         }
         if questions.len() + files.len() > FILES_MAX {
-            return Err(format!("it has more than {FILES_MAX} files"));
+            return Err(too_many());
         }
         let answers = ask(target, version, &questions).await?;
         let told = answers.into_iter().flatten();
@@ -223,7 +264,11 @@ async fn gather(target: &Asked) -> Result<Vec<u8>, String> {
         for octets in told.filter_map(|a| a.files).flat_map(|files| files.file) {
             let file = File::decode(&*octets).map_err(|e| format!("a bad descriptor: {e}"))?;
             missing.extend(file.dependency);
+            bytes += octets.len();
             files.insert(file.name, octets);
+            if files.len() > FILES_MAX || bytes > SET_BYTES_MAX {
+                return Err(too_many());
+            }
         }
         missing.retain(|name| !files.contains_key(name) && asked.insert(name.clone()));
         questions = missing
@@ -238,6 +283,10 @@ async fn gather(target: &Asked) -> Result<Vec<u8>, String> {
         file: files.into_values().collect(),
     };
     Ok(set.encode_to_vec())
+}
+
+fn too_many() -> String {
+    format!("it has more than {FILES_MAX} files, or {SET_BYTES_MAX} octets of them")
 }
 
 /// Asks all questions in one call. `None` if the service does not know the method.

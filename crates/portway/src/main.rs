@@ -13,6 +13,7 @@ mod role;
 mod running;
 mod services;
 mod source;
+mod told;
 mod upgrade;
 mod watch;
 

@@ -4,6 +4,7 @@
 //! log, in the metrics and in `/config/status`.
 
 use std::collections::HashSet;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -19,7 +20,8 @@ use serde_json::Value;
 
 use crate::reload::{Cause, Kept};
 use crate::report;
-use crate::source::{Print, Source, Told};
+use crate::source::{Print, Source};
+use crate::told::Told;
 
 /// The running process.
 pub struct Process {
@@ -33,7 +35,9 @@ pub struct Process {
     pub clock: Clock,
     /// Its log.
     pub log: AppLog,
+    /// Held for as long as a load lasts, services that do not answer included: never locked where others wait.
     attempt: Mutex<Attempt>,
+    made_of: Mutex<MadeOf>,
     status: Mutex<ReloadStatus>,
     text: Mutex<Option<Text>>,
     kept: Kept,
@@ -44,6 +48,24 @@ pub struct Process {
 struct Attempt {
     print: Print,
     ended: Mono,
+}
+
+/// What a config is made of.
+#[derive(Clone, Debug, Default)]
+pub struct MadeOf {
+    /// The files.
+    pub files: Vec<PathBuf>,
+    /// The services that tell parts of it.
+    pub services: Vec<Told>,
+}
+
+impl MadeOf {
+    fn of(source: &Source, print: &Print) -> MadeOf {
+        MadeOf {
+            files: source.files(print),
+            services: print.services().to_vec(),
+        }
+    }
 }
 
 /// A file change and a signal for it come close together; the second of them finds its work done.
@@ -65,6 +87,7 @@ impl Process {
         };
         let process = Process {
             kept: Kept::of(&gateway.snapshot().plan),
+            made_of: Mutex::new(MadeOf::of(&source, &start.print)),
             attempt: Mutex::new(Attempt {
                 print: start.print,
                 ended: clock.now(),
@@ -82,8 +105,12 @@ impl Process {
         process
     }
 
-    /// Loads the config, unless nothing changed since it was last loaded. Blocks.
+    /// Loads the config, unless nothing changed since it was last loaded. Blocks: files are read, and services
+    /// asked.
     pub fn reload_for(&self, cause: Cause) -> ReloadStatus {
+        if cause == Cause::Service && self.gateway.shared.drain.is_ending() {
+            return self.reload_status(); // nobody asked for it, and nothing would come of it
+        }
         let mut attempt = lock(&self.attempt);
         let recent = self.clock.now().since(attempt.ended) < SAME_CHANGE;
         let may_skip = match cause {
@@ -102,11 +129,16 @@ impl Process {
         }
         let started = self.clock.now();
         let loaded = self.source.load(&self.kinds, &self.clock, &attempt.print);
-        attempt.print = loaded.print;
         let result = match loaded.plan {
             Some(plan) => self.apply(plan, loaded.text).map_err(Some),
             None => Err(None),
         };
+        attempt.print = match result {
+            Ok(_) => loaded.print,
+            // Files count as read, services not: what still runs is made of what they told before.
+            Err(_) => loaded.print.with_services_of(&attempt.print),
+        };
+        *lock(&self.made_of) = MadeOf::of(&self.source, &attempt.print);
         attempt.ended = self.clock.now();
         let status = ReloadStatus {
             outcome: if result.is_ok() {
@@ -191,14 +223,9 @@ impl Process {
         );
     }
 
-    /// The services that tell parts of the config.
-    pub fn services(&self) -> Vec<Told> {
-        lock(&self.attempt).print.services().to_vec()
-    }
-
-    /// The files that the config consists of.
-    pub fn files(&self) -> Vec<std::path::PathBuf> {
-        self.source.files(&lock(&self.attempt).print)
+    /// What the config is made of, as it was last loaded. Waits for no load.
+    pub fn made_of(&self) -> MadeOf {
+        lock(&self.made_of).clone()
     }
 }
 

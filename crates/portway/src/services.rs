@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 
 use crate::process::Process;
 use crate::reload::Cause;
-use crate::source::Told;
+use crate::told::Told;
 
 /// From one look at who is due to the next: the least interval that a config may set.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -25,7 +25,10 @@ pub async fn refresh(process: Arc<Process>, causes: mpsc::Sender<Cause>) {
     let mut every = tokio::time::interval(LOOK_EVERY);
     loop {
         every.tick().await;
-        let services = process.services();
+        if process.gateway.shared.drain.is_ending() {
+            return; // no other config is taken any more
+        }
+        let services = process.made_of().services;
         let now = process.clock.now();
         asked.retain(|at, _| services.iter().any(|told| told.service.at == *at));
         for told in services {

@@ -6,15 +6,17 @@
 use std::cell::RefCell;
 use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
+use portway_config::document::Document;
 use portway_config::{Env, ProcessEnv, Source as Text};
 use portway_core::{Clock, Diagnostic, Diagnostics, Severity, Span};
 use portway_filter::{Files, FilterKind, Service};
 use portway_plan::Plan;
-use portway_proxy::{DiskFiles, Patience};
+use portway_proxy::DiskFiles;
 use portway_tls::file::{Print as FilePrint, print_of};
 use xxhash_rust::xxh64::xxh64;
+
+use crate::told::{Answers, Told};
 
 /// What a config file may hold, bytes: 100,000 routes of 640 bytes.
 const FILE_BYTES_MAX: u64 = 64 * 1024 * 1024;
@@ -52,14 +54,8 @@ pub struct Print {
     services: Vec<Told>,
 }
 
-/// A service, and what it told last, if it ever did.
-#[derive(Clone, Debug)]
-pub struct Told {
-    /// The service.
-    pub service: Service,
-    /// Its descriptors.
-    pub set: Option<Arc<[u8]>>,
-}
+/// What came of compiling.
+type Compiled = (Option<Document>, Option<Plan>, Diagnostics);
 
 /// A file that a setting names, with what it held.
 type Named = (PathBuf, Option<FilePrint>);
@@ -124,27 +120,18 @@ impl Source {
                     plan: None,
                     text: None,
                     diagnostics: problems.sorted(),
-                    print: Print {
-                        services: before.services.clone(),
-                        ..Print::default()
-                    },
+                    print: Print::default(),
                 };
             }
         };
-        let env = Recorder {
-            inner: ProcessEnv::new(self.folder()),
-            files: RefCell::default(),
-            named: RefCell::default(),
-            services: RefCell::default(),
-            before,
-        };
-        let (document, mut problems) = portway_config::parse(&name, &text, &env);
-        let mut plan = None;
-        if let Some(document) = &document {
-            let (compiled, more) = portway_plan::compile_with(document, kinds, clock, &env);
-            problems.extend(more);
-            plan = compiled.filter(|_| !problems.has_errors());
+        // The first time it comes out which services are to be asked; they are asked at once, and then all is there.
+        let (mut env, mut compiled) = self.compile(&text, kinds, clock, Answers::default());
+        let wanted = env.answers.wanted();
+        if !wanted.is_empty() {
+            let answers = Answers::ask(wanted, before.services());
+            (env, compiled) = self.compile(&text, kinds, clock, answers);
         }
+        let (document, mut plan, problems) = compiled;
         let mut diagnostics = problems.sorted();
         if let Some(compiled) = &plan {
             let files = portway_proxy::files(compiled).into_iter();
@@ -156,10 +143,6 @@ impl Source {
             }
             diagnostics.extend(found);
         }
-        if plan.is_none() {
-            // What still runs is made of what they told before.
-            env.services.borrow_mut().clone_from(&before.services);
-        }
         Loaded {
             plan,
             text: document.map(|document| document.source),
@@ -168,9 +151,33 @@ impl Source {
                 config: Some(hash(&text)),
                 files: env.files.into_inner(),
                 named: env.named.into_inner(),
-                services: env.services.into_inner(),
+                services: env.answers.told(),
             },
         }
+    }
+
+    /// Compiles a text with these answers of services.
+    fn compile(
+        &self,
+        text: &str,
+        kinds: &[FilterKind],
+        clock: &Clock,
+        answers: Answers,
+    ) -> (Recorder, Compiled) {
+        let env = Recorder {
+            inner: ProcessEnv::new(self.folder()),
+            files: RefCell::default(),
+            named: RefCell::default(),
+            answers,
+        };
+        let (document, mut problems) = portway_config::parse(&self.name(), text, &env);
+        let mut plan = None;
+        if let Some(document) = &document {
+            let (compiled, more) = portway_plan::compile_with(document, kinds, clock, &env);
+            problems.extend(more);
+            plan = compiled.filter(|_| !problems.has_errors());
+        }
+        (env, (document, plan, problems))
     }
 
     /// Whether everything that `print` was made of is still the same.
@@ -205,6 +212,14 @@ impl Print {
     pub fn services(&self) -> &[Told] {
         &self.services
     }
+
+    /// The same, but for the services: they are those of another one.
+    pub fn with_services_of(self, other: &Print) -> Print {
+        Print {
+            services: other.services.clone(),
+            ..self
+        }
+    }
 }
 
 fn read_text(path: &Path) -> Result<String, String> {
@@ -228,15 +243,14 @@ fn hash(text: &str) -> u64 {
 }
 
 /// Remembers which files and services were asked for.
-struct Recorder<'a> {
+struct Recorder {
     inner: ProcessEnv,
     files: RefCell<Vec<(String, Option<u64>)>>,
     named: RefCell<Vec<Named>>,
-    services: RefCell<Vec<Told>>,
-    before: &'a Print,
+    answers: Answers,
 }
 
-impl Env for Recorder<'_> {
+impl Env for Recorder {
     fn variable(&self, name: &str) -> Option<String> {
         self.inner.variable(name)
     }
@@ -249,7 +263,7 @@ impl Env for Recorder<'_> {
     }
 }
 
-impl Files for Recorder<'_> {
+impl Files for Recorder {
     fn read(&self, path: &Path, bytes_max: u64) -> Result<Vec<u8>, String> {
         // Before it is read: a change in between is then seen as one.
         let print = print_of(path);
@@ -258,26 +272,6 @@ impl Files for Recorder<'_> {
     }
 
     fn ask(&self, service: &Service) -> Result<Vec<u8>, String> {
-        let mut known = self.before.services.iter();
-        let known = known.find(|told| told.service.at == service.at);
-        let known = known.and_then(|told| told.set.clone());
-        let patience = match known {
-            Some(_) => Patience::Now,
-            None => Patience::Starting,
-        };
-        let told = portway_proxy::descriptor_set(service, patience);
-        let set = match (told, known) {
-            (Ok(set), _) => Ok(Arc::from(set)),
-            (Err(error), Some(known)) => {
-                tracing::warn!(service = %service.at, "no descriptors, those it told before go on: {error}");
-                Ok(known)
-            }
-            (Err(error), None) => Err(error),
-        };
-        self.services.borrow_mut().push(Told {
-            service: service.clone(),
-            set: set.clone().ok(),
-        });
-        set.map(|set| set.to_vec())
+        self.answers.find(service)
     }
 }

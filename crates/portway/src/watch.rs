@@ -40,7 +40,7 @@ pub async fn watch(process: Arc<Process>, causes: mpsc::Sender<Cause>) {
     let mut every = tokio::time::interval(LOOK_EVERY);
     loop {
         every.tick().await;
-        let files = process.files();
+        let files = process.made_of().files;
         *names.lock().unwrap_or_else(PoisonError::into_inner) = names_of(&files);
         if let Some(watcher) = &mut watcher {
             follow(watcher, &mut folders, &files);
