@@ -1,6 +1,7 @@
 //! HTTP/3 on the clients' side: the same exchanges as over HTTP/1 and HTTP/2.
 
 mod bodies;
+mod browser;
 pub mod client;
 mod ends;
 mod foreign;

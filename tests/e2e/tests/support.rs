@@ -1,5 +1,6 @@
 //! What the tests share: configs in few words, and looks at raw bytes.
 
+pub mod browser;
 pub mod h2_frames;
 pub mod h2_origin;
 

@@ -3,6 +3,8 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD_NO_PAD;
 use bytes::Bytes;
 use h2::{Reason, SendStream};
 use http::{HeaderMap, HeaderName, HeaderValue, Response};
@@ -241,21 +243,7 @@ fn status_details() -> HeaderValue {
     any.extend(b"\x12\x06\x0a\x04NONE");
     let mut status = vec![0x08, 5, 0x1a, any.len() as u8];
     status.extend(any);
-    HeaderValue::try_from(base64(&status)).expect("ASCII")
-}
-
-fn base64(octets: &[u8]) -> String {
-    const LETTERS: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut out = String::new();
-    for piece in octets.chunks(3) {
-        let mut bits = [0u8; 4];
-        bits[1..=piece.len()].copy_from_slice(piece);
-        let bits = u32::from_be_bytes(bits);
-        for at in 0..=piece.len() {
-            out.push(char::from(LETTERS[(bits >> (18 - 6 * at) & 63) as usize]));
-        }
-    }
-    out
+    HeaderValue::try_from(BASE64_STANDARD_NO_PAD.encode(&status)).expect("ASCII")
 }
 
 async fn watch(method: &Method, stream: &mut SendStream<Bytes>, name: &str) {

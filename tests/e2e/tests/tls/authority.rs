@@ -1,9 +1,12 @@
 //! A certificate authority for one test, with its files in a folder.
 
+use aws_lc_rs::digest;
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use portway_testkit::Folder;
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateRevocationListParams, IsCa, Issuer,
-    KeyIdMethod, KeyPair, KeyUsagePurpose, RevokedCertParams, SanType, SerialNumber,
+    KeyIdMethod, KeyPair, KeyUsagePurpose, PublicKeyData, RevokedCertParams, SanType, SerialNumber,
 };
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
@@ -63,6 +66,14 @@ impl Authority {
         params.subject_alt_names.push(SanType::URI(uri));
         params.serial_number = Some(SerialNumber::from(serial));
         self.sign(name, params);
+    }
+
+    /// The hash of the public key of `NAME.key`, as Chromium wants it (RFC 7469, section 2.4).
+    pub fn key_hash(&self, name: &str) -> String {
+        let pem = std::fs::read_to_string(self.path(&format!("{name}.key"))).unwrap();
+        let key = KeyPair::from_pem(&pem).unwrap();
+        let spki = key.subject_public_key_info();
+        BASE64_STANDARD.encode(digest::digest(&digest::SHA256, &spki))
     }
 
     fn sign(&self, name: &str, params: CertificateParams) -> String {

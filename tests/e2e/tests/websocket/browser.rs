@@ -1,20 +1,16 @@
 //! A browser's WebSocket: Chromium's own, from a page that comes through the gateway too; over HTTP/1.1
 //! on a plain listener, over a stream of HTTP/2 on one with TLS.
 
-use std::process::Command;
 use std::time::Duration;
 
 use portway_testkit::wait::within;
-use portway_testkit::{Folder, Gateway, Origin, Process, replies};
+use portway_testkit::{Folder, Gateway, Origin, replies};
 use serde_json::Value;
 
 use super::echo;
-use crate::support::missing;
+use crate::support::browser::{TIMEOUT, expect_told, open};
 use crate::tcp::Peer;
 use crate::tls::authority::Authority;
-
-/// A browser takes its time, above all beside other tests.
-const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Says what became of its sockets to the origin directly, for the gateway will be gone by then.
 const PAGE: &str = r#"<!doctype html><title>echo</title><script>
@@ -47,31 +43,6 @@ function second() {
 first();
 </script>"#;
 
-/// A browser that has opened this page; gone, with all it has started, when dropped.
-fn open(folder: &Folder, url: &str) -> Option<Process> {
-    let installed = Command::new("chromium").arg("--version").output();
-    if !installed.is_ok_and(|output| output.status.success()) {
-        missing("chromium");
-        return None;
-    }
-    let mut command = Command::new("chromium");
-    command.args([
-        "--headless",
-        "--no-sandbox",
-        "--disable-gpu",
-        "--disable-background-networking",
-        "--disable-component-update",
-        "--disable-sync",
-        "--disable-dev-shm-usage",
-        "--no-first-run",
-        "--ignore-certificate-errors",
-        "--remote-debugging-port=0", // without it, headless Chromium does not stay
-    ]);
-    command.arg(format!("--user-data-dir={}", folder.path().display()));
-    command.env("HOME", folder.path()).arg(url);
-    Some(Process::spawn(command))
-}
-
 fn yaml(listener: &str, chat: &Peer, origin: &Origin, log: &Folder) -> String {
     let page = PAGE.replace("ORIGIN", &origin.url());
     let page = serde_json::to_string(&page).expect("text"); // which is YAML, too
@@ -87,24 +58,13 @@ fn yaml(listener: &str, chat: &Peer, origin: &Origin, log: &Folder) -> String {
     )
 }
 
-#[track_caller]
-fn expect_told(browser: &Process, origin: &Origin, what: &str) {
-    let wanted = format!("/told/{}", what.replace(' ', "%20"));
-    let told = || origin.requests().iter().any(|r| r.target() == wanted);
-    if !within(TIMEOUT, told) {
-        let requests = origin.requests();
-        let told: Vec<&str> = requests.iter().map(|r| r.target()).collect();
-        panic!("no {what:?} in {told:?}\n{}", browser.output());
-    }
-}
-
 /// Drives the page; `protocol` and `status` are what the log says of its sockets.
 fn expect_echo(listener: &str, scheme: &str, protocol: &str, status: u16) {
     let (chat, origin) = (echo(), Origin::start(replies::text("")));
     let (log, folder) = (Folder::new(), Folder::new());
     let gateway = Gateway::start(&yaml(listener, &chat, &origin, &log));
     let url = format!("{scheme}://{}/", gateway.addr());
-    let Some(browser) = open(&folder, &url) else {
+    let Some(browser) = open(&folder, &url, &[]) else {
         return;
     };
     expect_told(&browser, &origin, "first 3 1000 bye true");
