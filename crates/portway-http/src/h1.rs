@@ -9,14 +9,16 @@
 pub mod chunked;
 pub mod conn;
 pub mod incoming;
+pub mod io;
 pub mod parse;
 pub(crate) mod passing;
 pub mod pump;
 pub mod serialize;
 pub mod writer;
 
-pub use conn::{BufferPool, Conn, Io, Role};
+pub use conn::{BufferPool, Conn, Role};
 pub use incoming::{Home, Incoming};
+pub use io::Io;
 pub use parse::{HeadLimits, ReplyHead, RequestHead};
 pub use pump::Pump;
 pub use serialize::{DateCache, Persistence};

@@ -4,99 +4,28 @@
 //! Must hold: used by one task of one thread; a borrow never outlives a poll. While a connection idles
 //! it holds no buffer: buffers go back to the worker's pool.
 
+mod buffers;
+mod out;
+
 use std::any::Any;
 use std::cell::RefCell;
-use std::io::{self, IoSlice};
-use std::pin::{Pin, pin};
+use std::io;
+use std::pin::pin;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes, BytesMut};
 use portway_core::{Code, Mono, ProxyError, limits};
-use portway_net::stream::{poll_recv, poll_send};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
+use portway_net::stream::poll_recv;
+use tokio::io::{AsyncReadExt, ReadBuf};
 
+pub use self::buffers::BufferPool;
+use self::buffers::Buffers;
 use super::chunked::Chunks;
+use super::io::Io;
 use crate::Exchange;
 use crate::hygiene::forwarded::write_forwarded;
 use crate::hygiene::host::HostMemo;
-
-/// The transport under a connection.
-#[derive(Debug)]
-pub enum Io {
-    /// Plain TCP.
-    Tcp(TcpStream),
-    /// TLS over TCP.
-    Tls(Box<portway_tls::Stream>),
-}
-
-impl Io {
-    /// What the TLS handshake agreed on.
-    #[must_use]
-    pub fn session(&self) -> Option<&Arc<portway_tls::Session>> {
-        match self {
-            Io::Tcp(_) => None,
-            Io::Tls(stream) => Some(stream.session()),
-        }
-    }
-}
-
-impl AsyncRead for Io {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Io::Tcp(stream) => Pin::new(stream).poll_read(cx, buf),
-            Io::Tls(stream) => Pin::new(stream).poll_read(cx, buf),
-        }
-    }
-}
-
-impl AsyncWrite for Io {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        octets: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Io::Tcp(stream) => Pin::new(stream).poll_write(cx, octets),
-            Io::Tls(stream) => Pin::new(stream).poll_write(cx, octets),
-        }
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        pieces: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Io::Tcp(stream) => Pin::new(stream).poll_write_vectored(cx, pieces),
-            Io::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, pieces),
-        }
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        true
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Io::Tcp(stream) => Pin::new(stream).poll_flush(cx),
-            Io::Tls(stream) => Pin::new(stream).poll_flush(cx),
-        }
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Io::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
-            Io::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
-        }
-    }
-}
 
 /// Which side of the gateway a connection is on: decides whose fault a broken one is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -118,54 +47,6 @@ pub(super) enum Decoder {
     Chunked(Chunks),
     /// With the connection.
     Close,
-}
-
-/// Read and write buffers, at rest in the worker's pool while no connection needs them.
-#[derive(Debug, Default)]
-struct Buffers {
-    read: BytesMut,
-    out: Vec<u8>,
-}
-
-/// A worker's buffers that no connection is using.
-#[derive(Clone, Debug, Default)]
-pub struct BufferPool(Rc<RefCell<Spare>>);
-
-#[derive(Debug, Default)]
-struct Spare {
-    kept: Vec<Buffers>,
-    /// A handle to the worker's one large buffer; empty until the first large body.
-    large: BytesMut,
-}
-
-impl BufferPool {
-    /// So many are kept; more are freed.
-    const KEPT_MAX: usize = 256;
-    /// A larger write buffer is freed rather than kept.
-    const OUT_BYTES_KEPT: usize = 64 * 1024;
-
-    fn take(&self) -> Buffers {
-        self.0.borrow_mut().kept.pop().unwrap_or_default()
-    }
-
-    fn give(&self, buffers: Buffers) {
-        let kept = &mut self.0.borrow_mut().kept;
-        if kept.len() < BufferPool::KEPT_MAX && buffers.out.capacity() <= BufferPool::OUT_BYTES_KEPT
-        {
-            kept.push(buffers);
-        }
-    }
-
-    /// The large buffer with room for so many octets, at most [`limits::LARGE_READ_BYTES`]. While
-    /// anybody holds on to what was read into it, the next one to ask gets a new one.
-    pub(super) fn large(&self, room: usize) -> BytesMut {
-        let mut spare = self.0.borrow_mut();
-        let mut large = std::mem::take(&mut spare.large);
-        large.reserve(limits::LARGE_READ_BYTES);
-        // This end of it is handle enough: once the front is dropped, all of it can be had again.
-        spare.large = large.split_off(room);
-        large
-    }
 }
 
 #[derive(Debug)]
@@ -218,12 +99,6 @@ pub struct Conn(pub(super) Rc<RefCell<State>>);
 
 /// What of HTTP/2's preface looks like a head.
 pub(super) const HTTP2_BEGINS: &[u8] = b"PRI * HTTP/2.0\r\n\r\n";
-
-/// Data up to this size is copied behind the head: it costs less than another write. More than a first
-/// read, so that the beginning of a body goes out together with what follows it.
-const COPY_BYTES_MAX: usize = 16 * 1024;
-/// So much of what was copied does not wait for more: two such pieces are an ordinary read of a body.
-const OUT_BYTES_MAX: usize = limits::BODY_READ_BYTES / 2;
 
 impl Conn {
     /// A fresh connection.
@@ -418,91 +293,9 @@ impl Conn {
         exchange.client.told = told;
     }
 
-    /// Octets written since the connection was opened: whether its peer makes progress.
-    #[must_use]
-    pub fn written(&self) -> u64 {
-        self.0.borrow().written
-    }
-
-    /// Whether anything waits to be written.
-    #[must_use]
-    pub fn has_unwritten(&self) -> bool {
-        let state = self.0.borrow();
-        state.out.len() > state.out_written || !state.data.is_empty() || state.unflushed
-    }
-
-    /// Whether what is queued has to be written before more is.
-    pub(super) fn is_full(&self) -> bool {
-        let state = self.0.borrow();
-        !state.data.is_empty() || state.out.len() >= OUT_BYTES_MAX
-    }
-
-    /// So many octets of the current message were written without waiting. Returns the most that ever
-    /// were since there last was a wait.
-    pub(super) fn took_at_once(&self, bytes: u64) -> u64 {
-        let mut state = self.0.borrow_mut();
-        state.at_once = state.at_once.max(bytes);
-        state.at_once
-    }
-
-    /// The peer does not take at once what is queued. If that is in a lent buffer, it is moved out.
-    pub(super) fn has_to_wait(&self, lent: bool) {
-        let mut state = self.0.borrow_mut();
-        state.at_once = 0;
-        if lent {
-            state.data = Bytes::copy_from_slice(&state.data);
-        }
-    }
-
     /// Gives the buffers back while nothing is in them.
     pub fn rest(&self) {
         self.0.borrow_mut().rest();
-    }
-
-    /// Queues bytes behind what is already queued by letting `write` append them.
-    pub fn queue(&self, write: impl FnOnce(&mut Vec<u8>)) {
-        let mut state = self.0.borrow_mut();
-        state.wake_buffers();
-        debug_assert!(state.data.is_empty(), "flush before more is queued");
-        write(&mut state.out);
-    }
-
-    /// Queues a body's octets.
-    pub(super) fn queue_data(&self, data: Bytes) {
-        let mut state = self.0.borrow_mut();
-        state.wake_buffers();
-        debug_assert!(state.data.is_empty(), "flush before more is queued");
-        if data.len() <= COPY_BYTES_MAX {
-            state.out.extend_from_slice(&data);
-        } else {
-            state.data = data;
-        }
-    }
-
-    /// Queues a chunk's octets and the CRLF behind them.
-    pub(super) fn queue_chunk(&self, data: Bytes) {
-        self.queue_data(data);
-        let mut state = self.0.borrow_mut();
-        if state.data.is_empty() {
-            state.out.extend_from_slice(b"\r\n");
-        } else {
-            state.chunk_end = true;
-        }
-    }
-
-    /// Writes what is queued.
-    pub fn poll_flush(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.0.borrow_mut().poll_flush(cx)
-    }
-
-    /// Ends our side of the connection: what was written still arrives, then FIN.
-    pub fn poll_shutdown(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let mut state = self.0.borrow_mut();
-        ready!(state.poll_flush(cx))?;
-        match &mut state.io {
-            Io::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
-            Io::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
-        }
     }
 
     /// Makes closing send RST instead of FIN, so that the peer cannot take a cut-off message for a
@@ -606,69 +399,6 @@ impl State {
             self.broken = read.is_err();
         }
         Poll::Ready(read)
-    }
-
-    pub(super) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        loop {
-            let out = &self.out[self.out_written..];
-            if out.is_empty() && self.data.is_empty() {
-                if self.unflushed {
-                    ready!(self.poll_flush_tls(cx))?;
-                }
-                self.out.clear();
-                self.out_written = 0;
-                return Poll::Ready(Ok(()));
-            }
-            let end: &[u8] = if self.chunk_end { b"\r\n" } else { b"" };
-            let sent = match &mut self.io {
-                Io::Tcp(stream) => poll_send(stream, cx, out, &[&self.data, end]),
-                Io::Tls(stream) => {
-                    self.unflushed = true;
-                    let all = [out, &self.data, end].map(IoSlice::new);
-                    Pin::new(stream).poll_write_vectored(cx, &all)
-                }
-            };
-            match ready!(sent) {
-                Ok(0) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-                Ok(n) => {
-                    self.written += n as u64;
-                    let of_out = n.min(self.out.len() - self.out_written);
-                    self.out_written += of_out;
-                    self.finish_data(n - of_out);
-                }
-                Err(error) => {
-                    self.reusable = false;
-                    return Poll::Ready(Err(error));
-                }
-            }
-        }
-    }
-
-    /// Records that were made and did not fit into the socket.
-    fn poll_flush_tls(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let Io::Tls(stream) = &mut self.io else {
-            return Poll::Ready(Ok(()));
-        };
-        let flushed = ready!(Pin::new(stream).poll_flush(cx));
-        self.unflushed = false;
-        self.reusable &= flushed.is_ok();
-        Poll::Ready(flushed)
-    }
-
-    /// So many octets of `data` and the CRLF behind it were written.
-    fn finish_data(&mut self, written: usize) {
-        let of_data = written.min(self.data.len());
-        self.data.advance(of_data);
-        if of_data > 0 && self.data.is_empty() {
-            self.data = Bytes::new(); // an empty rest would still hold the buffer
-        }
-        if self.chunk_end && self.data.is_empty() {
-            // What is left of the CRLF goes out like any small thing.
-            self.chunk_end = false;
-            self.out.clear();
-            self.out_written = 0;
-            self.out.extend_from_slice(&b"\r\n"[written - of_data..]);
-        }
     }
 
     /// The peer closed or broke the connection in the middle of a message.
