@@ -89,6 +89,11 @@ pub const H2_CONTINUATIONS_MAX: u32 = 9;
 /// HTTP/3: streams from a client in its direction only, open at once. It needs three, and some open one more
 /// that says nothing. For requests, windows and resets the limits of HTTP/2 hold.
 pub const H3_ONE_WAY_STREAMS_MAX: u32 = 16;
+/// HTTP/3: DATA frames at once with fewer than four octets that are not a body's last. Bodies that are
+/// written octet by octet come to that; the work for them is some tens of milliseconds.
+pub const H3_SMALL_FRAMES_MAX: u32 = 64 * 1024;
+/// See [`H3_SMALL_FRAMES_MAX`]; per second, in the long run.
+pub const H3_SMALL_FRAMES_PER_SECOND: u32 = 10 * 1024;
 /// HTTP/3: octets of all replies on one connection that have gone out and may have to go out again. What is
 /// on its way on a path of 50 ms at 320 Mbit/s.
 pub const H3_SEND_WINDOW_BYTES: u64 = 2 * 1024 * 1024;

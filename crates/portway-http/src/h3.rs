@@ -11,6 +11,7 @@ mod endpoint;
 mod incoming;
 mod names;
 mod outgoing;
+mod receiving;
 mod server;
 mod sieve;
 mod stream;
@@ -20,14 +21,15 @@ mod watch;
 use bytes::Bytes;
 use portway_core::Clock;
 use portway_net::Wheel;
+use sieve::Piece;
 
 pub use endpoint::{Endpoint, Greeted, Greeting, Knock};
 pub use outgoing::Outgoing;
 pub use server::{Arrived, Asked, Connection, Deadline, Ended};
 pub use stream::Stream;
 
-/// What of the octets of a request's stream reaches the `h3` crate if they come in pieces of so many; `None`
-/// if they break the stream. For the fuzzer.
+/// What of the octets of a request's stream passes if they come in pieces of so many, frames for the `h3` crate
+/// and the body's octets; `None` if they break the stream. For the fuzzer.
 #[doc(hidden)]
 #[must_use]
 pub fn sift(octets: &[u8], piece: usize) -> Option<Vec<u8>> {
@@ -37,8 +39,8 @@ pub fn sift(octets: &[u8], piece: usize) -> Option<Vec<u8>> {
     let mut passed = Vec::new();
     for piece in octets.chunks(piece) {
         sieve.take(&Bytes::copy_from_slice(piece), &watch).ok()?;
-        while let Some(piece) = sieve.pop() {
-            passed.extend_from_slice(&piece);
+        while let Some(Piece::Frame(octets) | Piece::Data(octets)) = sieve.pop() {
+            passed.extend_from_slice(&octets);
         }
     }
     sieve.end().ok().map(|()| passed)

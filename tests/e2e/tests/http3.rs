@@ -5,6 +5,7 @@ mod browser;
 pub mod client;
 mod ends;
 mod foreign;
+mod frames;
 mod handshakes;
 mod heads;
 mod hostile;

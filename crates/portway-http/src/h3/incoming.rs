@@ -1,7 +1,7 @@
 //! A request's body on its way in: frame by frame, as fast as whoever it is for takes them.
 //!
-//! Must hold: nothing is read before the last frame has been used up, so that a slow reader slows its own
-//! stream alone; octets are counted against the declared length before the end is passed on. A stream that
+//! Must hold: nothing is read before the last piece has been used up, so that a slow reader slows its own
+//! stream alone; the library is asked for the end and for trailers, and has no part in the octets; octets are counted against the declared length before the end is passed on. A stream that
 //! breaks is an error, never an end; one that is dropped before its end is stopped.
 
 use std::cell::Cell;
@@ -11,13 +11,14 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use ::h3::server::RequestStream;
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 use portway_core::ProxyError;
 
+use super::receiving::Receiving;
 use super::server::stream_error;
 use super::stream::Stream;
-use super::transport::Receiving;
+use super::transport::Handle;
 use crate::body::{BodyLength, BodyStream, Frame, PollFrame};
 use crate::h1::Role;
 use crate::streams::{Arriving, At};
@@ -29,6 +30,7 @@ pub(super) type ReceiveHalf = RequestStream<Receiving, Bytes>;
 pub(super) struct Incoming {
     stream: ReceiveHalf,
     account: Arriving,
+    handle: Rc<Handle>,
     /// What was found by looking whether there is a body.
     peeked: Option<Result<Option<Frame>, ProxyError>>,
     /// To be told to go on when somebody first wants a frame.
@@ -37,9 +39,10 @@ pub(super) struct Incoming {
 
 impl Incoming {
     /// The body behind a head.
-    pub(super) fn new(stream: ReceiveHalf) -> Incoming {
+    pub(super) fn new(stream: ReceiveHalf, handle: Rc<Handle>) -> Incoming {
         Incoming {
             stream,
+            handle,
             account: Arriving::new(Role::Client, BodyLength::Unknown),
             peeked: None,
             waiting: None,
@@ -82,13 +85,15 @@ impl Incoming {
     /// The next frame, uncounted.
     fn poll_raw(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Frame>, ProxyError>> {
         while self.account.at == At::Data {
-            match ready!(self.stream.poll_recv_data(cx)).map_err(stream_error)? {
-                Some(mut data) if data.has_remaining() => {
-                    let octets = data.copy_to_bytes(data.remaining());
-                    return Poll::Ready(Ok(Some(Frame::Data(octets))));
-                }
-                Some(_) => {}
-                None => self.account.end_of_data()?,
+            if let Some(octets) = self.handle.data.take() {
+                return Poll::Ready(Ok(Some(Frame::Data(octets))));
+            }
+            match self.stream.poll_recv_data(cx) {
+                Poll::Ready(Ok(None)) => self.account.end_of_data()?,
+                Poll::Ready(Ok(Some(_))) => {} // none has octets
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(stream_error(error))),
+                Poll::Pending if self.handle.data.borrow().is_some() => {}
+                Poll::Pending => return Poll::Pending,
             }
         }
         if self.account.at == At::End {

@@ -229,7 +229,7 @@ impl Arrived {
         handle.reset_with.set(Some(code::INTERNAL_ERROR));
         let (send, receive) = stream.split();
         let (parts, ()) = request.into_parts();
-        let mut body = Incoming::new(receive);
+        let mut body = Incoming::new(receive, Rc::clone(&handle));
         if handle.fault.get().is_none() {
             let waits = is_bodiless_by_custom(&parts);
             poll_fn(|cx| match body.poll_peek(cx) {

@@ -2,10 +2,11 @@
 //!
 //! Left to itself that crate collects a frame of any length that is not DATA before it looks at it, takes a
 //! DATA frame without octets for the end of the body, and one that the stream ends in the middle of, too;
-//! asked for the trailers then, it panics. Must hold: no frame is collected past its limit; frames that mean
-//! nothing are dropped; a stream that ends inside a frame is broken. A head that is too large or malformed
-//! is replaced by one that is neither, and noted, so that it can be answered like any other request.
-//! Pure: octets in, octets out.
+//! asked for the trailers then, it panics. It reads a piece ahead for each DATA frame that it passes on, and
+//! adds up all of them each time. Must hold: no DATA reaches it but what is out of place; no frame is
+//! collected past its limit; frames that mean nothing are dropped; a stream that ends inside a frame is
+//! broken. A head that is too large or malformed is replaced by one that is neither, and noted, so that it
+//! can be answered like any other request. Pure: octets in, octets out.
 
 use std::collections::VecDeque;
 
@@ -32,6 +33,14 @@ const CONTROL_FRAME_BYTES_MAX: u64 = 4096;
 /// Type and length, each up to eight octets.
 const FRAME_HEAD_BYTES_MAX: usize = 16;
 
+/// A part of a body with fewer octets is copied together with those around it: a frame costs three octets on
+/// the wire, and a piece of its own a hundred here.
+const COPIED_BYTES_MAX: usize = 1024;
+/// A DATA frame with fewer octets says next to nothing. A gRPC message has five at least.
+const SMALL_FRAME_BYTES: u64 = 4;
+
+/// An empty DATA frame: stands for one that is out of place, which the library ends the connection for.
+const OUT_OF_PLACE: &[u8] = &[0, 0];
 /// GET https://x/ as a HEADERS frame: stands for a head that does not reach the library.
 const STAND_IN: &[u8] = &[1, 8, 0, 0, 0xd1, 0xd7, 0x50, 1, b'x', 0xc1];
 
@@ -64,13 +73,37 @@ pub(super) struct Sieve {
     at: At,
     head: [u8; FRAME_HEAD_BYTES_MAX],
     have: usize,
-    out: VecDeque<Bytes>,
+    out: VecDeque<Piece>,
+    /// Parts of the body too small to be pieces of their own.
+    gathered: BytesMut,
+    /// Whether the last DATA frame had next to no octets.
+    was_small: bool,
     /// The largest field section, octets as they are encoded.
     section_bytes_max: u64,
-    /// Which section comes next; `None` on a control stream.
-    section: Option<Section>,
+    place: Place,
     /// What was wrong with the request's head.
     fault: Option<Fault>,
+}
+
+/// What passes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Piece {
+    /// A whole frame, or any octets of a stream that has none: for the library.
+    Frame(Bytes),
+    /// Of the body: not for the library.
+    Data(Bytes),
+}
+
+/// What may come next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    /// What may on a stream in one direction.
+    OneWay,
+    Head,
+    /// DATA, or trailers.
+    Body,
+    /// Nothing that has a meaning.
+    End,
 }
 
 #[derive(Debug)]
@@ -79,7 +112,7 @@ enum At {
     StreamType,
     /// In a frame's type and length.
     Head,
-    /// In octets that pass as they come.
+    /// In a part of the body; so many of its octets are still to come.
     Data(u64),
     /// In a frame that passes as a whole; so many of its octets are still to come.
     Whole(BytesMut, u64),
@@ -92,28 +125,30 @@ enum At {
 impl Sieve {
     /// For a request's stream.
     pub(super) fn request(section_bytes_max: u64) -> Sieve {
-        Sieve::new(At::Head, Some(Section::Head), section_bytes_max)
+        Sieve::new(At::Head, Place::Head, section_bytes_max)
     }
 
     /// For a stream in one direction.
     pub(super) fn one_way() -> Sieve {
-        Sieve::new(At::StreamType, None, 0)
+        Sieve::new(At::StreamType, Place::OneWay, 0)
     }
 
-    fn new(at: At, section: Option<Section>, section_bytes_max: u64) -> Sieve {
+    fn new(at: At, place: Place, section_bytes_max: u64) -> Sieve {
         Sieve {
             at,
             head: [0; FRAME_HEAD_BYTES_MAX],
             have: 0,
             out: VecDeque::new(),
+            gathered: BytesMut::new(),
+            was_small: false,
             section_bytes_max,
-            section,
+            place,
             fault: None,
         }
     }
 
     /// The next piece that passes.
-    pub(super) fn pop(&mut self) -> Option<Bytes> {
+    pub(super) fn pop(&mut self) -> Option<Piece> {
         self.out.pop_front()
     }
 
@@ -125,16 +160,20 @@ impl Sieve {
     /// Octets that came, in order.
     ///
     /// # Errors
-    /// What is wrong with the stream: nothing more of it is to be read.
+    /// What is wrong with the stream: nothing more of it is to be read. What came before still passes.
     pub(super) fn take(&mut self, came: &Bytes, watch: &Watch) -> Result<(), Fault> {
+        let taken = self.sift(came, watch);
+        self.pass_gathered();
+        taken
+    }
+
+    fn sift(&mut self, came: &Bytes, watch: &Watch) -> Result<(), Fault> {
         let mut at = 0;
-        // Where a frame's head began, if it did so in these octets: then it can pass along with its data.
-        let mut begun = None;
         while at < came.len() {
             let room = came.len() - at;
             match &mut self.at {
                 At::Open => {
-                    self.out.push_back(came.slice(at..));
+                    self.pass(came.slice(at..));
                     return Ok(());
                 }
                 At::Skip(left) => {
@@ -146,9 +185,8 @@ impl Sieve {
                 At::Data(left) => {
                     let passed = room_for(*left, room);
                     *left -= passed as u64;
-                    let from = begun.take().unwrap_or(at);
+                    self.pass_data(came, at, passed);
                     at += passed;
-                    self.out.push_back(came.slice(from..at));
                     self.end_of_frame();
                 }
                 At::Whole(frame, left) => {
@@ -159,18 +197,12 @@ impl Sieve {
                     self.end_of_whole()?;
                 }
                 At::StreamType | At::Head => {
-                    if self.have == 0 {
-                        begun = Some(at);
-                    }
                     self.head[self.have] = came[at];
                     self.have += 1;
                     at += 1;
-                    self.look_at_head(watch, &mut begun)?;
+                    self.look_at_head(watch)?;
                 }
             }
-        }
-        if let (At::Data(_), Some(from)) = (&self.at, begun) {
-            self.out.push_back(came.slice(from..)); // its data comes later
         }
         Ok(())
     }
@@ -189,42 +221,27 @@ impl Sieve {
         }
     }
 
-    fn look_at_head(&mut self, watch: &Watch, begun: &mut Option<usize>) -> Result<(), Fault> {
+    fn look_at_head(&mut self, watch: &Watch) -> Result<(), Fault> {
         let octets = &self.head[..self.have];
         let Some((first, after)) = varint(octets) else {
             return Ok(());
         };
         if matches!(self.at, At::StreamType) {
-            self.pass_head();
+            self.pass(Bytes::copy_from_slice(&self.head[..self.have]));
+            self.have = 0;
             self.at = if first == CONTROL { At::Head } else { At::Open };
             return Ok(());
         }
         let Some((length, _)) = varint(&octets[after..]) else {
             return Ok(());
         };
-        self.begin(first, length, watch, begun)
+        self.begin(first, length, watch)
     }
 
-    fn begin(
-        &mut self,
-        kind: u64,
-        length: u64,
-        watch: &Watch,
-        begun: &mut Option<usize>,
-    ) -> Result<(), Fault> {
-        let on_request = self.section.is_some();
+    fn begin(&mut self, kind: u64, length: u64, watch: &Watch) -> Result<(), Fault> {
+        let on_request = self.place != Place::OneWay;
         match kind {
-            kind::DATA if on_request && length == 0 => {
-                watch.empty_frame();
-                self.skip(0);
-            }
-            kind::DATA if on_request => {
-                if begun.is_none() {
-                    self.pass_head(); // the rest of it came before
-                }
-                self.have = 0;
-                self.at = At::Data(length);
-            }
+            kind::DATA if on_request => self.begin_data(length, watch),
             kind::HEADERS if on_request => {
                 watch.head();
                 if length > self.section_bytes_max {
@@ -251,10 +268,43 @@ impl Sieve {
         Ok(())
     }
 
-    fn pass_head(&mut self) {
-        let head = Bytes::copy_from_slice(&self.head[..self.have]);
-        self.out.push_back(head);
+    fn begin_data(&mut self, length: u64, watch: &Watch) {
+        if length == 0 {
+            watch.empty_frame();
+        }
+        if self.place != Place::Body {
+            self.pass(Bytes::from_static(OUT_OF_PLACE));
+            return self.skip(length);
+        }
+        // The last one may be as small as it likes.
+        if std::mem::replace(&mut self.was_small, length < SMALL_FRAME_BYTES) {
+            watch.small_frame();
+        }
         self.have = 0;
+        self.at = At::Data(length);
+        self.end_of_frame();
+    }
+
+    fn pass(&mut self, frame: Bytes) {
+        self.pass_gathered();
+        self.out.push_back(Piece::Frame(frame));
+    }
+
+    fn pass_data(&mut self, came: &Bytes, from: usize, octets: usize) {
+        if octets < COPIED_BYTES_MAX {
+            self.gathered.extend_from_slice(&came[from..from + octets]);
+            return;
+        }
+        self.pass_gathered();
+        let piece = came.slice(from..from + octets);
+        self.out.push_back(Piece::Data(piece));
+    }
+
+    fn pass_gathered(&mut self) {
+        if !self.gathered.is_empty() {
+            let piece = self.gathered.split().freeze();
+            self.out.push_back(Piece::Data(piece));
+        }
     }
 
     fn skip(&mut self, length: u64) {
@@ -283,26 +333,34 @@ impl Sieve {
         };
         let frame = std::mem::take(frame).freeze();
         self.at = At::Head;
-        if let (Some(section), Some((1, after))) = (self.section, varint(&frame)) {
+        let section = match self.place {
+            Place::OneWay => None,
+            Place::Head => Some(Section::Head),
+            Place::Body | Place::End => Some(Section::Trailers),
+        };
+        if let (Some(section), Some((kind::HEADERS, after))) = (section, varint(&frame)) {
             let length = varint(&frame[after..]).map_or(0, |(_, length)| length);
             if let Err(what) = names::check(&frame[after + length..], section) {
                 return self.replace(Fault::Names(what));
             }
-            self.section = Some(Section::Trailers);
+            self.place = match self.place {
+                Place::Head => Place::Body,
+                _ => Place::End,
+            };
         }
-        self.out.push_back(frame);
+        self.pass(frame);
         Ok(())
     }
 
     /// Lets nothing through any more. A request whose head is wrong has another in its place.
     fn replace(&mut self, fault: Fault) -> Result<(), Fault> {
-        if self.section != Some(Section::Head) {
+        if self.place != Place::Head {
             return Err(fault);
         }
         self.fault = Some(fault);
         self.have = 0;
-        self.section = Some(Section::Trailers);
-        self.out.push_back(Bytes::from_static(STAND_IN));
+        self.place = Place::Body;
+        self.pass(Bytes::from_static(STAND_IN));
         self.at = At::Skip(u64::MAX);
         Ok(())
     }

@@ -1,6 +1,6 @@
 //! QUIC as the `h3` crate wants it, over `quinn`.
 //!
-//! Must hold: what comes passes the [`Sieve`] first; a stream that is let go of before its end is reset with
+//! Must hold: what comes passes the [`Sieve`] first (`receiving.rs`); a stream that is let go of before its end is reset with
 //! a code that says so, in both directions (`quinn` by itself would end it in order). A read that is under
 //! way does not keep a stream from being stopped.
 //! Never: opens a stream that carries requests.
@@ -8,7 +8,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::future::Future;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
@@ -17,18 +17,13 @@ use ::h3::quic::{
     self, ConnectionErrorIncoming as ConnectionLost, StreamErrorIncoming as StreamLost, StreamId,
     WriteBuf,
 };
-use bytes::{Buf, BufMut, Bytes, BytesMut};
-use quinn::{ConnectionError, ReadError, StoppedError, VarInt, WriteError};
-use tokio::io::AsyncReadExt;
+use bytes::{Buf, Bytes};
+use quinn::{ConnectionError, StoppedError, VarInt, WriteError};
 
 use super::code;
+use super::receiving::Receiving;
 use super::sieve::{Fault, Sieve};
 use super::watch::Watch;
-
-/// The first read of a stream: a request's head, and for most all of it.
-const FIRST_READ_BYTES: usize = 2048;
-/// The others, of bodies: as much as a frame for the target has at least.
-const READ_BYTES: usize = 16 * 1024;
 
 /// A client's QUIC connection.
 pub(super) struct Quic {
@@ -74,6 +69,8 @@ pub(super) struct Handle {
     pub(super) stop_with: Cell<u32>,
     /// What was wrong with its head.
     pub(super) fault: Cell<Option<Fault>>,
+    /// The next piece of its body: nothing more is read before somebody has taken it.
+    pub(super) data: RefCell<Option<Bytes>>,
     /// Octets that went out on it, frames' heads included.
     pub(super) written: Cell<u64>,
     /// `None` once the client has said so.
@@ -89,6 +86,7 @@ impl Handle {
             reset_with: Cell::new(Some(code::REQUEST_INCOMPLETE)),
             stop_with: Cell::new(code::NO_ERROR),
             fault: Cell::new(None),
+            data: RefCell::default(),
             written: Cell::new(0),
             stopped: RefCell::new(Some(Box::pin(stream.stopped()))),
         }
@@ -280,106 +278,6 @@ impl quic::SendStream<Bytes> for Both {
     }
 }
 
-/// What comes on a stream.
-pub(super) struct Receiving {
-    stream: quinn::RecvStream,
-    buffer: BytesMut,
-    read_bytes: usize,
-    sieve: Sieve,
-    ended: bool,
-    shared: Rc<Shared>,
-    /// Of a request's.
-    handle: Option<Rc<Handle>>,
-}
-
-impl Receiving {
-    fn new(
-        stream: quinn::RecvStream,
-        sieve: Sieve,
-        shared: Rc<Shared>,
-        handle: Option<Rc<Handle>>,
-    ) -> Receiving {
-        Receiving {
-            stream,
-            buffer: BytesMut::new(),
-            read_bytes: FIRST_READ_BYTES,
-            sieve,
-            ended: false,
-            shared,
-            handle,
-        }
-    }
-
-    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), StreamLost>> {
-        self.buffer.reserve(self.read_bytes);
-        let read = {
-            let mut room = (&mut self.buffer).limit(self.read_bytes);
-            ready!(pin!(self.stream.read_buf(&mut room)).poll(cx))
-        };
-        match read {
-            Ok(0) => {
-                self.ended = true;
-                self.sieve.end().map_err(broken)?;
-            }
-            Ok(_) => {
-                self.read_bytes = READ_BYTES;
-                let came = self.buffer.split().freeze();
-                let taken = self.sieve.take(&came, &self.shared.watch);
-                if let (Some(handle), Some(fault)) = (&self.handle, self.sieve.fault()) {
-                    handle.fault.set(Some(fault));
-                }
-                taken.map_err(broken)?;
-            }
-            Err(error) => {
-                let inner = error.get_ref().and_then(|e| e.downcast_ref::<ReadError>());
-                return Poll::Ready(Err(match inner {
-                    Some(error) => unread(error.clone()),
-                    None => StreamLost::Unknown(Box::new(error)),
-                }));
-            }
-        }
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl quic::RecvStream for Receiving {
-    type Buf = Bytes;
-
-    fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, StreamLost>> {
-        loop {
-            if let Some(piece) = self.sieve.pop() {
-                return Poll::Ready(Ok(Some(piece)));
-            }
-            if self.ended {
-                return Poll::Ready(Ok(None));
-            }
-            ready!(self.poll_read(cx))?;
-        }
-    }
-
-    fn stop_sending(&mut self, code: u64) {
-        let code = VarInt::from_u64(code).unwrap_or(VarInt::from_u32(code::INTERNAL_ERROR));
-        // Fails only for a stream that has ended.
-        let _ = self.stream.stop(code);
-    }
-
-    fn recv_id(&self) -> StreamId {
-        id(self.stream.id())
-    }
-}
-
-impl Drop for Receiving {
-    fn drop(&mut self) {
-        if !self.ended {
-            let code = self
-                .handle
-                .as_ref()
-                .map_or(code::NO_ERROR, |h| h.stop_with.get());
-            let _ = self.stream.stop(VarInt::from_u32(code));
-        }
-    }
-}
-
 /// What goes out on a stream.
 pub(super) struct Sending {
     stream: quinn::SendStream,
@@ -448,34 +346,18 @@ impl Drop for Sending {
     }
 }
 
-fn id(id: quinn::StreamId) -> StreamId {
+pub(super) fn id(id: quinn::StreamId) -> StreamId {
     let number = u64::from(VarInt::from(id));
     StreamId::try_from(number).expect("both have 62 bits")
 }
 
-fn lost(error: ConnectionError) -> ConnectionLost {
+pub(super) fn lost(error: ConnectionError) -> ConnectionLost {
     match error {
         ConnectionError::ApplicationClosed(close) => ConnectionLost::ApplicationClose {
             error_code: close.error_code.into_inner(),
         },
         ConnectionError::TimedOut => ConnectionLost::Timeout,
         other => ConnectionLost::Undefined(std::sync::Arc::new(other)),
-    }
-}
-
-fn broken(fault: Fault) -> StreamLost {
-    StreamLost::Unknown(Box::new(fault))
-}
-
-fn unread(error: ReadError) -> StreamLost {
-    match error {
-        ReadError::Reset(code) => StreamLost::StreamTerminated {
-            error_code: code.into_inner(),
-        },
-        ReadError::ConnectionLost(error) => StreamLost::ConnectionErrorIncoming {
-            connection_error: lost(error),
-        },
-        other => StreamLost::Unknown(Box::new(other)),
     }
 }
 

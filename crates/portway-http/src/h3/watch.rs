@@ -25,6 +25,7 @@ struct Budgets {
     resets: Budget,
     resets_seen: u64,
     empty: Budget,
+    small: Budget,
     other: Budget,
     refilled: Mono,
 }
@@ -37,6 +38,10 @@ impl Watch {
                 resets: Budget::new(limits::H2_RESETS_MAX, limits::H2_RESETS_PER_SECOND),
                 resets_seen: 0,
                 empty: Budget::new(limits::H2_EMPTY_FRAMES_MAX, 1),
+                small: Budget::new(
+                    limits::H3_SMALL_FRAMES_MAX,
+                    limits::H3_SMALL_FRAMES_PER_SECOND,
+                ),
                 other: Budget::new(limits::H2_OTHER_FRAMES_MAX, 10),
                 refilled: wheel.now(),
             }),
@@ -62,6 +67,11 @@ impl Watch {
     /// A DATA frame without octets.
     pub(super) fn empty_frame(&self) {
         self.spend(Flood::EmptyFrames, |budgets| &mut budgets.empty);
+    }
+
+    /// A DATA frame with next to no octets that is not a body's last.
+    pub(super) fn small_frame(&self) {
+        self.spend(Flood::EmptyFrames, |budgets| &mut budgets.small);
     }
 
     /// A frame that is neither DATA nor HEADERS.
@@ -99,9 +109,10 @@ impl Budgets {
         if seconds > 0 {
             self.refilled = now;
             let seconds = u32::try_from(seconds).unwrap_or(u32::MAX);
-            for budget in [&mut self.resets, &mut self.empty, &mut self.other] {
-                budget.refill(seconds);
-            }
+            self.resets.refill(seconds);
+            self.empty.refill(seconds);
+            self.small.refill(seconds);
+            self.other.refill(seconds);
         }
     }
 }

@@ -12,12 +12,12 @@ use crate::tls::Authority;
 const EXCESSIVE_LOAD: u64 = 0x107;
 
 #[track_caller]
-fn expect_alive(gateway: &Gateway, ca: &Authority) {
+pub fn expect_alive(gateway: &Gateway, ca: &Authority) {
     assert_eq!(Client::ask(gateway.addr(), ca, get("/alive")).status, 200);
 }
 
 #[track_caller]
-fn expect_ended_for(gateway: &Gateway, ca: &Authority, quic: &Quic, kind: &str) {
+pub fn expect_ended_for(gateway: &Gateway, ca: &Authority, quic: &Quic, kind: &str) {
     assert_eq!(quic.closed_with(), EXCESSIVE_LOAD);
     let counted = format!("http3_floods_total{{kind=\"{kind}\"}} 1\n");
     eventually("it is counted", || gateway.metrics().contains(&counted));

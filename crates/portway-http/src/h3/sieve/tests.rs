@@ -9,23 +9,29 @@ fn watch() -> Watch {
     Watch::new(&Wheel::new(Clock::system()))
 }
 
-/// What passes of these octets, in pieces of so many.
-fn passed_in(octets: &[u8], piece: usize) -> Result<Vec<u8>, Fault> {
+/// What passes of these octets in pieces of so many: frames, and between them what of a body came in a row.
+fn passed_in(octets: &[u8], piece: usize) -> Result<Vec<Piece>, Fault> {
     let mut sieve = Sieve::request(64);
     let watch = watch();
     let mut passed = Vec::new();
     for piece in octets.chunks(piece) {
-        sieve.take(&Bytes::copy_from_slice(piece), &watch)?;
+        let taken = sieve.take(&Bytes::copy_from_slice(piece), &watch);
         while let Some(piece) = sieve.pop() {
-            assert!(!piece.is_empty());
-            passed.extend_from_slice(&piece);
+            match (passed.last_mut(), piece) {
+                (Some(Piece::Data(before)), Piece::Data(octets)) => {
+                    assert!(!octets.is_empty());
+                    *before = [&before[..], &octets].concat().into();
+                }
+                (_, piece) => passed.push(piece),
+            }
         }
+        taken?;
     }
     sieve.end().map(|()| passed)
 }
 
 #[track_caller]
-fn passed(octets: &[u8]) -> Result<Vec<u8>, Fault> {
+fn passed(octets: &[u8]) -> Result<Vec<Piece>, Fault> {
     let whole = passed_in(octets, octets.len().max(1));
     for piece in 1..octets.len() {
         assert_eq!(passed_in(octets, piece), whole, "in pieces of {piece}");
@@ -33,11 +39,45 @@ fn passed(octets: &[u8]) -> Result<Vec<u8>, Fault> {
     whole
 }
 
+fn a_frame(octets: &[u8]) -> Piece {
+    Piece::Frame(Bytes::copy_from_slice(octets))
+}
+
+fn data(octets: &[u8]) -> Piece {
+    Piece::Data(Bytes::copy_from_slice(octets))
+}
+
 #[test]
-fn a_message_passes_as_it_came_in_whatever_pieces() {
+fn a_message_passes_in_whatever_pieces_its_body_without_frames() {
     let trailers = [1, 6, 0, 0, 0x21, b'x', 1, b'y'];
     let message = [HEAD, &[0, 3], b"abc", &[0, 0x40, 2], b"de", &trailers].concat();
-    assert_eq!(passed(&message), Ok(message.clone()));
+    let wanted = [a_frame(HEAD), data(b"abcde"), a_frame(&trailers)];
+    assert_eq!(passed(&message), Ok(wanted.to_vec()));
+}
+
+#[test]
+fn data_out_of_place_passes_as_a_frame_without_octets() {
+    let trailers = [1, 6, 0, 0, 0x21, b'x', 1, b'y'];
+    let early = [&[0, 1, b'a'], HEAD].concat();
+    let wanted = [a_frame(OUT_OF_PLACE), a_frame(HEAD)];
+    assert_eq!(passed(&early), Ok(wanted.to_vec()));
+    let late = [HEAD, &trailers, &[0, 1, b'a']].concat();
+    let wanted = [a_frame(HEAD), a_frame(&trailers), a_frame(OUT_OF_PLACE)];
+    assert_eq!(passed(&late), Ok(wanted.to_vec()));
+}
+
+#[test]
+fn a_read_makes_a_few_pieces_whatever_its_frames_are() {
+    let pieces = |body: &[u8]| {
+        let (mut sieve, watch) = (Sieve::request(64), watch());
+        sieve.take(&Bytes::from_static(HEAD), &watch).unwrap();
+        sieve.pop().unwrap();
+        sieve.take(&Bytes::copy_from_slice(body), &watch).unwrap();
+        std::iter::from_fn(|| sieve.pop()).count()
+    };
+    assert_eq!(pieces(&[0, 1, b'x'].repeat(5000)), 1);
+    let large = [&[0, 0x44, 0][..], &[b'y'; 1024], &[0, 1, b'x']].concat();
+    assert_eq!(pieces(&large.repeat(15)), 30);
 }
 
 #[test]
@@ -55,8 +95,8 @@ fn frames_that_say_nothing_are_dropped() {
         b"b",
     ]
     .concat();
-    let wanted = [HEAD, &[0, 1], b"a", &[0, 1], b"b"].concat();
-    assert_eq!(passed(&message), Ok(wanted));
+    let wanted = [a_frame(HEAD), data(b"ab")];
+    assert_eq!(passed(&message), Ok(wanted.to_vec()));
 }
 
 #[test]
@@ -79,7 +119,7 @@ fn a_head_that_is_too_large_is_not_collected_and_another_stands_in() {
     let large = [&[1, 0x80, 1, 0, 0][..], &[0; 5000]].concat();
     sieve.take(&Bytes::from(large), &watch).unwrap();
     assert_eq!(sieve.fault(), Some(Fault::TooLarge));
-    assert_eq!(sieve.pop().as_deref(), Some(STAND_IN));
+    assert_eq!(sieve.pop(), Some(a_frame(STAND_IN)));
     assert_eq!(sieve.pop(), None);
     assert_eq!(sieve.end(), Ok(()), "what stands in is whole");
 }
@@ -87,7 +127,7 @@ fn a_head_that_is_too_large_is_not_collected_and_another_stands_in() {
 #[test]
 fn a_head_that_is_malformed_is_replaced_too_and_trailers_break_the_stream() {
     let twice = [1, 9, 0, 0, 0xd1, 0xd7, 0x50, 1, b'a', 0xc1, 0xc1];
-    assert_eq!(passed(&twice), Ok(STAND_IN.to_vec()));
+    assert_eq!(passed(&twice), Ok(vec![a_frame(STAND_IN)]));
     let trailers = [HEAD, &[1, 3, 0, 0, 0xc1]].concat();
     let fault = Fault::Names("a pseudo-header field in trailers");
     assert_eq!(passed(&trailers), Err(fault));
@@ -100,8 +140,10 @@ fn control_streams_have_small_frames_and_others_pass() {
     let take = |octets: &[u8]| {
         let (mut sieve, watch) = (Sieve::one_way(), watch());
         sieve.take(&Bytes::copy_from_slice(octets), &watch)?;
-        let passed: Vec<u8> = std::iter::from_fn(|| sieve.pop()).flatten().collect();
-        Ok::<_, Fault>(passed)
+        let passed = std::iter::from_fn(|| sieve.pop()).map(|piece| match piece {
+            Piece::Frame(octets) | Piece::Data(octets) => octets,
+        });
+        Ok::<_, Fault>(passed.flatten().collect::<Vec<u8>>())
     };
     let control = [0, 4, 2, 1, 0, 7, 1, 0];
     assert_eq!(take(&control), Ok(control.to_vec()));
@@ -126,6 +168,14 @@ fn frames_without_work_use_a_budget_up() {
         flooded(empty, limits::H2_EMPTY_FRAMES_MAX + 1),
         Some(Flood::EmptyFrames)
     );
+    let small = &[0, 3, 1, 2, 3];
+    assert_eq!(flooded(small, limits::H3_SMALL_FRAMES_MAX + 1), None);
+    assert_eq!(
+        flooded(small, limits::H3_SMALL_FRAMES_MAX + 2),
+        Some(Flood::EmptyFrames)
+    );
+    let enough = &[0, 4, 1, 2, 3, 4];
+    assert_eq!(flooded(enough, limits::H3_SMALL_FRAMES_MAX + 2), None);
     assert_eq!(flooded(unknown, limits::H2_OTHER_FRAMES_MAX), None);
     assert_eq!(
         flooded(unknown, limits::H2_OTHER_FRAMES_MAX + 1),

@@ -1,0 +1,152 @@
+//! What comes on a stream, on its way to the `h3` crate.
+//!
+//! Must hold: nothing is read before what was read last has been taken, by the library or, if it is of a
+//! body, by whoever pulls that; what came before a fault in the same octets is taken before the fault is
+//! told. A stream that is let go of before its end is stopped with a code that says so.
+
+use std::future::Future;
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+
+use ::h3::quic::{self, StreamErrorIncoming as StreamLost, StreamId};
+use bytes::{BufMut, Bytes, BytesMut};
+use quinn::{ReadError, VarInt};
+use tokio::io::AsyncReadExt;
+
+use super::code;
+use super::sieve::{Fault, Piece, Sieve};
+use super::transport::{Handle, Shared, id, lost};
+
+/// The first read of a stream: a request's head, and for most all of it.
+const FIRST_READ_BYTES: usize = 2048;
+/// The others, of bodies: as much as a frame for the target has at least.
+const READ_BYTES: usize = 16 * 1024;
+
+/// What comes on a stream.
+pub(super) struct Receiving {
+    stream: quinn::RecvStream,
+    buffer: BytesMut,
+    read_bytes: usize,
+    sieve: Sieve,
+    ended: bool,
+    /// What is wrong with what was read last.
+    fault: Option<Fault>,
+    shared: Rc<Shared>,
+    /// Of a request's.
+    handle: Option<Rc<Handle>>,
+}
+
+impl Receiving {
+    pub(super) fn new(
+        stream: quinn::RecvStream,
+        sieve: Sieve,
+        shared: Rc<Shared>,
+        handle: Option<Rc<Handle>>,
+    ) -> Receiving {
+        Receiving {
+            stream,
+            buffer: BytesMut::new(),
+            read_bytes: FIRST_READ_BYTES,
+            sieve,
+            ended: false,
+            fault: None,
+            shared,
+            handle,
+        }
+    }
+
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), StreamLost>> {
+        self.buffer.reserve(self.read_bytes);
+        let read = {
+            let mut room = (&mut self.buffer).limit(self.read_bytes);
+            ready!(pin!(self.stream.read_buf(&mut room)).poll(cx))
+        };
+        match read {
+            Ok(0) => {
+                self.ended = true;
+                self.fault = self.sieve.end().err();
+            }
+            Ok(_) => {
+                self.read_bytes = READ_BYTES;
+                let came = self.buffer.split().freeze();
+                self.fault = self.sieve.take(&came, &self.shared.watch).err();
+                if let (Some(handle), Some(fault)) = (&self.handle, self.sieve.fault()) {
+                    handle.fault.set(Some(fault));
+                }
+            }
+            Err(error) => {
+                let inner = error.get_ref().and_then(|e| e.downcast_ref::<ReadError>());
+                return Poll::Ready(Err(match inner {
+                    Some(error) => unread(error.clone()),
+                    None => StreamLost::Unknown(Box::new(error)),
+                }));
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl quic::RecvStream for Receiving {
+    type Buf = Bytes;
+
+    fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, StreamLost>> {
+        loop {
+            if let Some(handle) = &self.handle
+                && handle.data.borrow().is_some()
+            {
+                return Poll::Pending; // whoever takes it asks again
+            }
+            match (self.sieve.pop(), &self.handle) {
+                (Some(Piece::Frame(frame)), _) => return Poll::Ready(Ok(Some(frame))),
+                (Some(Piece::Data(octets)), Some(handle)) => {
+                    handle.data.replace(Some(octets));
+                }
+                (Some(Piece::Data(_)), None) => {} // only requests have bodies
+                (None, _) => {
+                    if let Some(fault) = self.fault {
+                        return Poll::Ready(Err(StreamLost::Unknown(Box::new(fault))));
+                    }
+                    if self.ended {
+                        return Poll::Ready(Ok(None));
+                    }
+                    ready!(self.poll_read(cx))?;
+                }
+            }
+        }
+    }
+
+    fn stop_sending(&mut self, code: u64) {
+        let code = VarInt::from_u64(code).unwrap_or(VarInt::from_u32(code::INTERNAL_ERROR));
+        // Fails only for a stream that has ended.
+        let _ = self.stream.stop(code);
+    }
+
+    fn recv_id(&self) -> StreamId {
+        id(self.stream.id())
+    }
+}
+
+impl Drop for Receiving {
+    fn drop(&mut self) {
+        if !self.ended {
+            let code = self
+                .handle
+                .as_ref()
+                .map_or(code::NO_ERROR, |h| h.stop_with.get());
+            let _ = self.stream.stop(VarInt::from_u32(code));
+        }
+    }
+}
+
+fn unread(error: ReadError) -> StreamLost {
+    match error {
+        ReadError::Reset(code) => StreamLost::StreamTerminated {
+            error_code: code.into_inner(),
+        },
+        ReadError::ConnectionLost(error) => StreamLost::ConnectionErrorIncoming {
+            connection_error: lost(error),
+        },
+        other => StreamLost::Unknown(Box::new(other)),
+    }
+}
