@@ -94,6 +94,9 @@ pub const H3_ONE_WAY_STREAMS_MAX: u32 = 16;
 pub const H3_SMALL_FRAMES_MAX: u32 = 64 * 1024;
 /// See [`H3_SMALL_FRAMES_MAX`]; per second, in the long run.
 pub const H3_SMALL_FRAMES_PER_SECOND: u32 = 10 * 1024;
+/// HTTP/3: heads of the largest size, on one connection, for which there is room while they come. Others are
+/// not read on meanwhile.
+pub const H3_SECTIONS_COLLECTED: u64 = 4;
 /// HTTP/3: octets of all replies on one connection that have gone out and may have to go out again. What is
 /// on its way on a path of 50 ms at 320 Mbit/s.
 pub const H3_SEND_WINDOW_BYTES: u64 = 2 * 1024 * 1024;

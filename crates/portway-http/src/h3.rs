@@ -12,6 +12,7 @@ mod incoming;
 mod names;
 mod outgoing;
 mod receiving;
+mod room;
 mod server;
 mod sieve;
 mod stream;

@@ -2,7 +2,7 @@
 //!
 //! Must hold: nothing is read before what was read last has been taken, by the library or, if it is of a
 //! body, by whoever pulls that; what came before a fault in the same octets is taken before the fault is
-//! told. A stream that is let go of before its end is stopped with a code that says so.
+//! told; a head is read on only with room for all of it. A stream that is let go of before its end is stopped with a code that says so.
 
 use std::future::Future;
 use std::pin::pin;
@@ -16,9 +16,9 @@ use tokio::io::AsyncReadExt;
 
 use super::code;
 use super::sieve::{Fault, Piece, Sieve};
-use super::transport::{Handle, Shared, id, lost};
+use super::transport::{Handle, Shared, id, lost, number};
 
-/// The first read of a stream: a request's head, and for most all of it.
+/// The first read of a stream: a request's head, and for most all of it. Others of heads without room.
 const FIRST_READ_BYTES: usize = 2048;
 /// The others, of bodies: as much as a frame for the target has at least.
 const READ_BYTES: usize = 16 * 1024;
@@ -27,11 +27,12 @@ const READ_BYTES: usize = 16 * 1024;
 pub(super) struct Receiving {
     stream: quinn::RecvStream,
     buffer: BytesMut,
-    read_bytes: usize,
     sieve: Sieve,
     ended: bool,
     /// What is wrong with what was read last.
     fault: Option<Fault>,
+    /// Room that was taken for the frame that is coming, octets.
+    room: u64,
     shared: Rc<Shared>,
     /// Of a request's.
     handle: Option<Rc<Handle>>,
@@ -47,19 +48,35 @@ impl Receiving {
         Receiving {
             stream,
             buffer: BytesMut::new(),
-            read_bytes: FIRST_READ_BYTES,
             sieve,
             ended: false,
             fault: None,
+            room: 0,
             shared,
             handle,
         }
     }
 
+    fn give_back_room(&mut self) {
+        let octets = std::mem::take(&mut self.room);
+        self.shared.room.give_back(octets, number(self.stream.id()));
+    }
+
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), StreamLost>> {
-        self.buffer.reserve(self.read_bytes);
+        let lacking = self.sieve.lacking();
+        if lacking > self.room {
+            self.give_back_room();
+            let stream = number(self.stream.id());
+            self.room = ready!(self.shared.room.poll_take(lacking, stream, cx));
+        }
+        // What has no room yet holds little.
+        let read_bytes = match self.sieve.wants_head() && self.room == 0 {
+            true => FIRST_READ_BYTES,
+            false => READ_BYTES,
+        };
+        self.buffer.reserve(read_bytes);
         let read = {
-            let mut room = (&mut self.buffer).limit(self.read_bytes);
+            let mut room = (&mut self.buffer).limit(read_bytes);
             ready!(pin!(self.stream.read_buf(&mut room)).poll(cx))
         };
         match read {
@@ -68,11 +85,13 @@ impl Receiving {
                 self.fault = self.sieve.end().err();
             }
             Ok(_) => {
-                self.read_bytes = READ_BYTES;
                 let came = self.buffer.split().freeze();
                 self.fault = self.sieve.take(&came, &self.shared.watch).err();
                 if let (Some(handle), Some(fault)) = (&self.handle, self.sieve.fault()) {
                     handle.fault.set(Some(fault));
+                }
+                if self.room > 0 && self.sieve.lacking() == 0 {
+                    self.give_back_room();
                 }
             }
             Err(error) => {
@@ -129,6 +148,7 @@ impl quic::RecvStream for Receiving {
 
 impl Drop for Receiving {
     fn drop(&mut self) {
+        self.give_back_room();
         if !self.ended {
             let code = self
                 .handle

@@ -157,6 +157,19 @@ impl Sieve {
         self.fault
     }
 
+    /// How many octets are still to come of a head or trailers that have begun to.
+    pub(super) fn lacking(&self) -> u64 {
+        match self.at {
+            At::Whole(_, left) if self.place != Place::OneWay => left,
+            _ => 0,
+        }
+    }
+
+    /// Whether this is a request's stream whose head has not come yet.
+    pub(super) fn wants_head(&self) -> bool {
+        self.place == Place::Head
+    }
+
     /// Octets that came, in order.
     ///
     /// # Errors
@@ -314,7 +327,7 @@ impl Sieve {
     }
 
     fn collect(&mut self, length: u64) -> Result<(), Fault> {
-        let mut frame = BytesMut::with_capacity(self.have + length as usize);
+        let mut frame = BytesMut::new(); // grows with what comes, whatever is claimed
         frame.extend_from_slice(&self.head[..self.have]);
         self.have = 0;
         self.at = At::Whole(frame, length);

@@ -18,10 +18,12 @@ use ::h3::quic::{
     WriteBuf,
 };
 use bytes::{Buf, Bytes};
+use portway_core::limits;
 use quinn::{ConnectionError, StoppedError, VarInt, WriteError};
 
 use super::code;
 use super::receiving::Receiving;
+use super::room::Room;
 use super::sieve::{Fault, Sieve};
 use super::watch::Watch;
 
@@ -41,6 +43,7 @@ pub(super) struct Shared {
     pub(super) watch: Watch,
     /// The largest field section, octets as they are encoded.
     section_bytes_max: u64,
+    pub(super) room: Room,
     /// The stream that was accepted last, until it is asked for.
     pub(super) accepted: RefCell<Option<Rc<Handle>>>,
     /// Whether a request's stream was ever accepted.
@@ -54,6 +57,7 @@ impl Shared {
         Shared {
             watch,
             section_bytes_max,
+            room: Room::new(section_bytes_max * limits::H3_SECTIONS_COLLECTED),
             accepted: RefCell::default(),
             has_accepted: Cell::new(false),
             refuses: Cell::new(false),
@@ -346,9 +350,12 @@ impl Drop for Sending {
     }
 }
 
+pub(super) fn number(id: quinn::StreamId) -> u64 {
+    VarInt::from(id).into_inner()
+}
+
 pub(super) fn id(id: quinn::StreamId) -> StreamId {
-    let number = u64::from(VarInt::from(id));
-    StreamId::try_from(number).expect("both have 62 bits")
+    StreamId::try_from(number(id)).expect("both have 62 bits")
 }
 
 pub(super) fn lost(error: ConnectionError) -> ConnectionLost {

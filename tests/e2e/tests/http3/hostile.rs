@@ -1,6 +1,7 @@
 //! Floods and worse: what costs a client nothing must cost the gateway next to nothing.
 
 use std::net::UdpSocket;
+use std::time::Duration;
 
 use portway_core::limits;
 use portway_testkit::{Gateway, Origin, eventually, replies};
@@ -210,4 +211,39 @@ fn a_listener_has_no_more_connections_than_it_may() {
         "{}",
         gateway.metrics()
     );
+}
+
+/// What is collected of heads that do not come to an end has room for a few; the others wait for it.
+#[test]
+fn large_heads_that_stall_hold_up_others_no_longer_than_they_may_take() {
+    const REQUEST_INCOMPLETE: u64 = 0x10d;
+    let origin = Origin::start(replies::text("x"));
+    let ca = Authority::new();
+    let gateway = super::setup(&origin, &ca)
+        .server("header_timeout: 3s")
+        .start();
+    let quic = Quic::connect(gateway.addr(), &ca);
+    let _control = quic.run(settle(&quic.connection));
+    // Of 131,000 octets, all but a few come.
+    let stalled = [&[1, 0x80, 1, 0xff, 0xb8][..], &[0x3f; 130_000]].concat();
+    quic.run(async {
+        let mut streams = Vec::new();
+        for _ in 0..20 {
+            let (mut send, receive) = quic.connection.open_bi().await.unwrap();
+            send.write_all(&stalled).await.unwrap();
+            streams.push((send, receive));
+        }
+        let small = exchange(&quic.connection, HEAD).await.unwrap();
+        assert_eq!(status(&small), Some(200), "it needs no room");
+        tokio::time::sleep(Duration::from_millis(1500)).await;
+        let mut large = vec![b'v'; 15_000];
+        large.splice(0..0, [&HEAD[2..], &[0x21, b'x', 0x7f, 0x99, 0x74]].concat());
+        let large = exchange(&quic.connection, &frame(1, &large)).await.unwrap();
+        assert_eq!(status(&large), Some(200), "there is room for it in time");
+        for (_send, mut receive) in streams {
+            let told = super::client::all(&mut receive).await;
+            assert_eq!(told, Err(REQUEST_INCOMPLETE));
+        }
+    });
+    expect_alive(&gateway, &ca);
 }
