@@ -58,6 +58,8 @@ pub fn refuse_false(exchange: &mut Exchange, handled: &mut Handled<'_>) {
 pub struct Tunnel {
     switched: Switched,
     idle: std::time::Duration,
+    /// The snapshot that its exchange ran under: its route may have gone while the target was asked.
+    generation: u64,
     about: About,
 }
 
@@ -98,6 +100,7 @@ impl Tunnel {
             idle: spec.map_or(portway_core::limits::TUNNEL_IDLE_TIMEOUT, |s| {
                 s.timeouts.tunnel
             }),
+            generation: shared.generation,
             about: About {
                 status,
                 kept,
@@ -121,6 +124,7 @@ impl Tunnel {
         let Tunnel {
             switched: Switched { to, target },
             idle,
+            generation: mut seen,
             about,
         } = self;
         let mut client_side = Side::client(client, &to, &leaving);
@@ -133,7 +137,6 @@ impl Tunnel {
             early_down: Vec::new(),
         };
         let mut total = Passed::default();
-        let mut seen = worker.generation();
         let mut cut = Mono::NEVER;
         // A side says goodbye when it is polled next, for which nothing else need happen.
         let again = Notify::new();
@@ -174,8 +177,9 @@ impl Tunnel {
             }
         };
         let end = tokio::select! {
-            end = passing => end,
+            biased; // whoever is to be woken must wait already when the watch says so, the first time too
             end = woken => end,
+            end = passing => end,
         };
         // Whoever was told that it ends may break off: browsers close without TLS's own goodbye, or reset
         // their stream. And at a drain's deadline a connection that others use too may break first.

@@ -5,6 +5,7 @@ mod browser;
 mod example;
 mod flow;
 mod http2;
+mod opening;
 mod over_tls;
 mod tunnel;
 mod upgrades;
