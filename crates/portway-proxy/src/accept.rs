@@ -64,7 +64,9 @@ fn serve(
     counter: &mut Counter,
     (stream, peer): (TcpStream, SocketAddr),
 ) {
-    let (serves, header) = counter.follow(worker, door);
+    let Some((serves, header)) = counter.follow(worker, door) else {
+        return; // nothing says what the listener is for
+    };
     let counter = &counter.handle;
     let Some(open) = door.connections.open() else {
         counter.refused(Code::Overloaded);
@@ -115,25 +117,24 @@ impl Counter {
     }
 
     /// Looks at the listener's name, and returns what it is for.
-    pub(crate) fn follow(&mut self, worker: &Worker, door: &Door) -> (Serves, Option<ProxyHeader>) {
-        let Some((snapshot, id)) = worker.snapshot_of(door) else {
-            return (Serves::Http, None);
-        };
+    pub(crate) fn follow(
+        &mut self,
+        worker: &Worker,
+        door: &Door,
+    ) -> Option<(Serves, Option<ProxyHeader>)> {
+        let (snapshot, id) = worker.snapshot_of(door)?;
         let plan = &snapshot.shared.plan.listeners[id.index()];
         if plan.name != self.name {
             *self = Counter::new(worker, &plan.name);
         }
-        (plan.serves, plan.proxy_header)
+        Some((plan.serves, plan.proxy_header))
     }
 }
 
 /// What the listener is for, in the current snapshot.
-fn kind(worker: &Worker, door: &Door) -> Serves {
-    worker
-        .snapshot_of(door)
-        .map_or(Serves::Http, |(snapshot, id)| {
-            snapshot.shared.plan.listeners[id.index()].serves
-        })
+fn kind(worker: &Worker, door: &Door) -> Option<Serves> {
+    let (snapshot, id) = worker.snapshot_of(door)?;
+    Some(snapshot.shared.plan.listeners[id.index()].serves)
 }
 
 /// A connection that may have to say first who it speaks for.
@@ -156,13 +157,16 @@ async fn introduced(
         }
     }
     match kind(&worker, &door) {
-        Serves::Http => match door.acceptor() {
+        None => {}
+        Some(Serves::Http) => match door.acceptor() {
             Some(acceptor) => {
                 let client = (stream, ends.client);
                 secure::serve(worker, door, counter, acceptor, client).await;
             }
             None => http1::serve(worker, door, Io::Tcp(stream), ends.client).await,
         },
-        Serves::Tcp(_) | Serves::Tls(_) => tcp::serve(worker, door, counter, stream, ends).await,
+        Some(Serves::Tcp(_) | Serves::Tls(_)) => {
+            tcp::serve(worker, door, counter, stream, ends).await;
+        }
     }
 }

@@ -12,7 +12,7 @@ use std::collections::HashMap;
 use std::io;
 use std::mem::discriminant;
 use std::net::{SocketAddr, TcpListener};
-use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use arc_swap::ArcSwapOption;
@@ -377,15 +377,27 @@ pub(crate) fn open(
     }
 }
 
-/// Ends what `old` had and `new` has not; gives the listeners that drain now.
-pub(crate) fn leave(new: &Snapshot, old: &Arc<Snapshot>, deadline: Mono) -> Vec<Arc<Door>> {
-    for (plan, door) in new.plan.listeners.iter().zip(&new.listeners) {
-        door.connections.set_max(plan.connections_max);
-    }
+/// Makes `new` the snapshot that serves, in place of `old`; gives the listeners that it has no more. They
+/// know the last snapshot that had them before the new one can be seen: a worker finds one of the two.
+pub(crate) fn publish(shared: &Shared, old: &Arc<Snapshot>, new: Snapshot) -> Vec<Arc<Door>> {
     let mut left = old.listeners.clone();
     left.retain(|door| !new.listeners.iter().any(|n| n.key == door.key));
     for door in &left {
         door.last.store(Some(Arc::clone(old))); // a door leaves once
+    }
+    let generation = new.generation;
+    shared.current.store(Arc::new(new));
+    shared.generation.store(generation, Ordering::Release);
+    shared.registry.set_config_generation(generation);
+    left
+}
+
+/// Ends what `old` had and `new` has not: the listeners that left drain from now on.
+pub(crate) fn leave(new: &Snapshot, old: &Snapshot, left: &[Arc<Door>], deadline: Mono) {
+    for (plan, door) in new.plan.listeners.iter().zip(&new.listeners) {
+        door.connections.set_max(plan.connections_max);
+    }
+    for door in left {
         door.drain.start(deadline);
         door.close();
     }
@@ -395,7 +407,6 @@ pub(crate) fn leave(new: &Snapshot, old: &Arc<Snapshot>, deadline: Mono) -> Vec<
             live.retire();
         }
     }
-    left
 }
 
 /// Tells the workers.

@@ -186,16 +186,11 @@ impl Gateway {
         let old = shared.current.load_full();
         let next = apply::build(&parts, &mut changing, Some(&old), plan)?;
         let generation = next.snapshot.generation;
-        shared.current.store(Arc::new(next.snapshot));
-        shared.generation.store(generation, Ordering::Release);
-        shared.registry.set_config_generation(generation);
+        let left = apply::publish(shared, &old, next.snapshot);
         let took = shared.clock.now().since(started);
         apply::open(&changing, next.opened, shared, &self.handle);
-        let left = apply::leave(
-            &shared.current.load_full(),
-            &old,
-            shared.clock.now() + old.plan.process.drain_timeout,
-        );
+        let deadline = shared.clock.now() + old.plan.process.drain_timeout;
+        apply::leave(&shared.current.load_full(), &old, &left, deadline);
         let mut leaving = lock(&self.leaving);
         leaving.retain(|door| door.strong_count() > 0);
         leaving.extend(left.iter().map(Arc::downgrade));

@@ -1,5 +1,5 @@
-use std::io::Write;
-use std::net::TcpStream;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::sync::atomic::AtomicBool;
 
 use portway_config::{FixedEnv, parse};
@@ -79,6 +79,86 @@ fn a_snapshot_goes_with_the_last_connection_of_the_listeners_that_it_was_the_las
     }
     let held: Vec<_> = old.iter().map(Weak::strong_count).collect();
     panic!("still held: {held:?}");
+}
+
+/// Makes `plan` the one that serves, and stops before the listeners that it has no more are told to end.
+fn swap(gateway: &Gateway, plan: Plan) {
+    let shared = &gateway.shared;
+    let parts = apply::Parts {
+        clock: &shared.clock,
+        sinks: &shared.sinks,
+        keeper: &shared.keeper,
+        runtime: &gateway.handle,
+        workers: 1,
+        operators: None,
+    };
+    let old = shared.current.load_full();
+    let next = apply::build(&parts, &mut gateway.changing(), Some(&old), plan).unwrap();
+    apply::publish(shared, &old, next.snapshot);
+}
+
+fn connect(addr: SocketAddr) -> TcpStream {
+    let stream = TcpStream::connect(addr).unwrap();
+    stream.set_read_timeout(Some(LONG / 3)).unwrap();
+    stream
+}
+
+/// Sends this, and reads until that has come.
+fn say(stream: &mut TcpStream, words: &str, until: &str) {
+    stream.write_all(words.as_bytes()).unwrap();
+    let mut heard = Vec::new();
+    while !heard.ends_with(until.as_bytes()) {
+        let mut some = [0; 4096];
+        let read = stream.read(&mut some).unwrap();
+        assert!(
+            read > 0,
+            "closed after {:?}",
+            String::from_utf8_lossy(&heard)
+        );
+        heard.extend_from_slice(&some[..read]);
+    }
+}
+
+/// However long a reload takes between its swap and the end of a listener: both the connections that the
+/// listener has and those that it still accepts are served, as what it was.
+#[test]
+fn a_listener_that_left_serves_until_it_is_told_to_end() {
+    const ASK: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+    const INTRODUCED: &str = "PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\n";
+    let peer = TcpListener::bind("127.0.0.1:0").unwrap();
+    let target = peer.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for mut stream in peer.incoming().map_while(Result::ok) {
+            let _ = stream.write_all(b"welcome");
+            let _ = stream.read(&mut [0; 16]); // until the test is done with it
+        }
+    });
+    let more = ", { name: http, bind: \"127.0.0.1:0\" }, \
+        { name: introduced, bind: \"127.0.0.1:0\", proxy_protocol: v1, trusted_proxies: [127.0.0.0/8] }, \
+        { name: db, bind: \"127.0.0.1:0\", protocol: tcp, upstream: db }";
+    let yaml = |more: &str| {
+        plan(&format!(
+            "server: {{ workers: 1 }}\n\
+             listeners: [ {{ name: stays, bind: \"127.0.0.1:0\" }}{more} ]\n\
+             upstreams: [ {{ name: db, targets: [ {{ addr: \"tcp://{target}\" }} ] }} ]\n\
+             routes: [ {{ name: all, prefix: /, respond: {{ body: served }} }} ]\n"
+        ))
+    };
+    let gateway = Gateway::start(GatewayOptions::default(), yaml(more)).unwrap();
+    let of = |at: usize| gateway.snapshot().listeners[at].addr;
+    let [http, introduced, db] = [of(1), of(2), of(3)];
+    let mut kept = connect(http);
+    say(&mut kept, ASK, "served");
+    swap(&gateway, yaml(""));
+    say(&mut kept, ASK, "served");
+    say(&mut connect(http), ASK, "served");
+    say(
+        &mut connect(introduced),
+        &format!("{INTRODUCED}{ASK}"),
+        "served",
+    );
+    say(&mut connect(db), "", "welcome");
+    gateway.stop();
 }
 
 #[test]
