@@ -1,8 +1,8 @@
 //! Session tickets of one listener: encrypted under keys that never leave memory (RFC 8446, section 4.6.1).
 //!
-//! Must hold: a ticket is good for [`KEY_AGE_MAX`] after it was made, and for no longer than twice that: who gets
-//! hold of a key can read no more than what was resumed under it. Never: keeps a key past that while anybody
-//! shakes hands.
+//! Must hold: a ticket is good for [`KEY_AGE_MAX`] after it was made, and for no longer than twice that, however
+//! long nobody shakes hands in between: who gets hold of a key can read no more than what was resumed under
+//! it. Never: keeps a key past that while anybody shakes hands.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -25,9 +25,10 @@ type Key = Arc<dyn ProducesTickets>;
 
 struct Keys {
     current: Key,
-    previous: Option<Key>,
-    /// When the current one becomes the previous one.
+    /// When the current one makes no more tickets. It becomes the previous one at the next handshake after that.
     until: Mono,
+    /// The one before, and when nothing that it made is good any more.
+    previous: Option<(Key, Mono)>,
 }
 
 impl Tickets {
@@ -38,8 +39,8 @@ impl Tickets {
     pub(crate) fn new(clock: &Clock) -> Result<Tickets, rustls::Error> {
         let keys = Keys {
             current: Ticketer::new()?,
-            previous: None,
             until: clock.now() + KEY_AGE_MAX,
+            previous: None,
         };
         Ok(Tickets {
             clock: clock.clone(),
@@ -56,12 +57,12 @@ impl Tickets {
         if now >= keys.until {
             let current = Ticketer::new().ok()?;
             let old = std::mem::replace(&mut keys.current, current);
-            // It has had no handshake for so long that nothing it made is good any more.
-            let is_past = now >= keys.until + KEY_AGE_MAX;
-            keys.previous = (!is_past).then_some(old);
+            keys.previous = Some((old, keys.until + KEY_AGE_MAX));
             keys.until = now + KEY_AGE_MAX;
         }
-        Some((Arc::clone(&keys.current), keys.previous.clone()))
+        keys.previous.take_if(|(_, until)| now >= *until);
+        let previous = keys.previous.as_ref().map(|(key, _)| Arc::clone(key));
+        Some((Arc::clone(&keys.current), previous))
     }
 }
 
@@ -94,6 +95,7 @@ impl fmt::Debug for Tickets {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn a_ticket_is_good_for_one_key_age_and_never_for_two() {
@@ -121,6 +123,43 @@ mod tests {
         let ticket = tickets.encrypt(b"x").unwrap();
         hand.advance(KEY_AGE_MAX * 2);
         assert_eq!(tickets.decrypt(&ticket), None);
+    }
+
+    #[test]
+    fn a_key_that_was_followed_late_does_not_stay_longer_for_it() {
+        let (clock, hand) = Clock::manual();
+        let tickets = Tickets::new(&clock).unwrap();
+        let ticket = tickets.encrypt(b"x").unwrap();
+        hand.advance(KEY_AGE_MAX * 11 / 6);
+        assert_eq!(tickets.decrypt(&ticket).unwrap(), b"x");
+        hand.advance(KEY_AGE_MAX / 6 - Duration::from_secs(1));
+        assert_eq!(tickets.decrypt(&ticket).unwrap(), b"x");
+        hand.advance(Duration::from_secs(1));
+        assert_eq!(tickets.decrypt(&ticket), None);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        /// Handshakes at any times, each of which offers all tickets of before and gets one.
+        #[test]
+        fn no_ticket_is_good_for_two_key_ages_whenever_hands_are_shaken(
+            pauses in prop::collection::vec(0..KEY_AGE_MAX.as_secs() * 3, 1..24),
+        ) {
+            let (clock, hand) = Clock::manual();
+            let tickets = Tickets::new(&clock).unwrap();
+            let mut made: Vec<(Mono, Vec<u8>)> = Vec::new();
+            for pause in pauses {
+                hand.advance(Duration::from_secs(pause));
+                for (at, ticket) in &made {
+                    let age = clock.now().since(*at);
+                    let is_good = tickets.decrypt(ticket).is_some();
+                    prop_assert!(!is_good || age < KEY_AGE_MAX * 2, "good after {age:?}");
+                    prop_assert!(is_good || age >= KEY_AGE_MAX, "void after {age:?}");
+                }
+                made.push((clock.now(), tickets.encrypt(b"x").unwrap()));
+            }
+        }
     }
 
     #[test]
