@@ -1,7 +1,8 @@
 //! The path of every HTTP exchange: [`handle`].
 //!
 //! Must hold: one snapshot per exchange, loaded by the caller; every way out of `handle` has passed the
-//! response filters. Whoever sends the reply calls `finish` once, last.
+//! response filters, and has an id where one is asked for. There is one exception: the answer to an issuer's
+//! check is what the issuer wants it to be, and nothing else. Whoever sends the reply calls `finish` once, last.
 
 use std::future::poll_fn;
 use std::pin::pin;
@@ -47,13 +48,15 @@ pub async fn handle<'s>(
     if let Some(reply) = check_of_name(worker, snapshot, exchange) {
         return reply.into();
     }
-    if let Some(reply) = misdirected(exchange) {
-        return reply.into();
+    if is_misdirected(exchange) {
+        let filters = &snapshot.shared.no_route;
+        return Box::pin(answer_early(filters, exchange, misdirected)).await;
     }
     let (filters, found) = find(snapshot, exchange);
     exchange.route = found.as_ref().ok().copied();
-    if let Some(reply) = to_https(snapshot, &found, exchange) {
-        return reply.into();
+    if let Some(port) = https_port(snapshot, &found, exchange) {
+        let to_https = |exchange: &mut Exchange| local::redirect_https(port, exchange);
+        return Box::pin(answer_early(filters, exchange, to_https)).await;
     }
     let mut handled = match filters.on_request(exchange).await {
         Flow::Stop(reply) => Handled::from(*reply),
@@ -73,6 +76,19 @@ pub async fn handle<'s>(
         Box::pin(give_up(filters, exchange, &mut handled)).await;
     }
     handled
+}
+
+/// Answers before the request filters have run. The id comes first: what goes wrong names it.
+#[cold]
+async fn answer_early<'s>(
+    filters: &Chain,
+    exchange: &mut Exchange,
+    reply: impl FnOnce(&mut Exchange) -> Reply,
+) -> Handled<'s> {
+    filters.identify(exchange).await;
+    let mut reply = reply(exchange);
+    filters.on_response(exchange, &mut reply).await;
+    reply.into()
 }
 
 /// Runs the response filters. False if one waited for the target longer than the exchange may take.
@@ -117,24 +133,27 @@ fn check_of_name(worker: &Worker, snapshot: &WorkerSnapshot, exchange: &Exchange
 /// A request on a connection whose handshake was for another host: what was asked of the client
 /// there (its certificate above all) says nothing for this one.
 #[inline]
-fn misdirected(exchange: &mut Exchange) -> Option<Reply> {
-    let tls = exchange.client.tls.as_ref()?;
-    if tls.may_ask_for(&exchange.request.host) {
-        return None;
-    }
-    let named = tls.server_name.as_deref().unwrap_or_default();
-    let detail = format!("the handshake was for `{named}`, the request is for another host");
-    Some(exchange.refuse(Code::MisdirectedRequest, &detail))
+fn is_misdirected(exchange: &Exchange) -> bool {
+    let tls = exchange.client.tls.as_ref();
+    tls.is_some_and(|tls| !tls.may_ask_for(&exchange.request.host))
 }
 
-/// Sends a client without TLS to https, if that is wanted. The client's side may be another gateway's:
-/// a trusted one says which scheme the client used.
+fn misdirected(exchange: &mut Exchange) -> Reply {
+    let tls = exchange.client.tls.as_ref();
+    let named = tls.and_then(|tls| tls.server_name.as_deref());
+    let named = named.unwrap_or_default();
+    let detail = format!("the handshake was for `{named}`, the request is for another host");
+    exchange.refuse(Code::MisdirectedRequest, &detail)
+}
+
+/// The port to which a client without TLS is sent, if that is wanted. The client's side may be another
+/// gateway's: a trusted one says which scheme the client used.
 #[inline]
-fn to_https(
+fn https_port(
     snapshot: &WorkerSnapshot,
     found: &Result<RouteId, Missing>,
-    exchange: &mut Exchange,
-) -> Option<Reply> {
+    exchange: &Exchange,
+) -> Option<u16> {
     let plan = &snapshot.shared.plan;
     let everywhere = plan.listeners[exchange.client.listener.index()].redirect_https;
     let port = match found {
@@ -145,7 +164,7 @@ fn to_https(
     if portway_http::hygiene::forwarded::client_scheme(exchange) == "https" {
         return None;
     }
-    Some(local::redirect_https(port, exchange))
+    Some(port)
 }
 
 /// Whether the request says itself that its body is over the limit.

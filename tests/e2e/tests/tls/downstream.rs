@@ -1,10 +1,10 @@
 //! Clients' side: certificates, versions, resumption, hosts.
 
-use portway_testkit::{Gateway, Origin, RawClient, eventually, raw::get, replies};
+use portway_testkit::{Folder, Gateway, Origin, RawClient, eventually, raw::get, replies};
 use rustls::ProtocolVersion;
 
 use super::client::{Wishes, field};
-use super::{Authority, TlsClient, https, plain};
+use super::{Authority, TlsClient, expect_logged, https, identified, plain};
 
 fn two_hosts(ca: &Authority) -> String {
     let a = ca.issue("a", &["a.example", "*.a.example"]);
@@ -104,6 +104,25 @@ fn a_request_for_a_host_that_the_handshake_was_not_for_is_misdirected() {
         200,
         "the connection goes on"
     );
+}
+
+/// It is answered before there is a route, and yet by what every reply of the gateway passes.
+#[test]
+fn a_misdirected_request_has_an_id_and_passes_the_global_response_filters() {
+    let (ca, origin) = (Authority::new(), Origin::start(replies::text("hello")));
+    let log = Folder::new();
+    let yaml = https(&two_hosts(&ca), &plain(&origin)) + &identified(&log);
+    let gateway = Gateway::start(&yaml);
+    let mut client = TlsClient::connect(gateway.addr(), "a.example", &Wishes::of(&ca));
+    let answer = client.ask("/", "b.example");
+    assert_eq!(answer.status, 421);
+    let id = field(&answer.head, "x-request-id").expect("an id");
+    assert!(answer.body.contains(id), "{}", answer.body);
+    assert_eq!(
+        field(&answer.head, "x-content-type-options"),
+        Some("nosniff")
+    );
+    expect_logged(&log, 421, id);
 }
 
 #[test]

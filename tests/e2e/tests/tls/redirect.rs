@@ -1,6 +1,8 @@
 //! `redirect_https`.
 
-use portway_testkit::{Gateway, RawClient, raw::get};
+use portway_testkit::{Folder, Gateway, RawClient, raw::get};
+
+use super::{expect_logged, identified};
 
 fn gateway(listener: &str, route: &str) -> Gateway {
     Gateway::start(&format!(
@@ -29,6 +31,26 @@ fn a_route_sends_its_clients_to_the_port_it_names() {
     let reply = RawClient::get(gateway.addr(), "/a");
     assert_eq!(reply.field("location"), Some("https://test.example:8443/a"));
     assert_eq!(&*RawClient::get(gateway.addr(), "/open").text(), "open");
+}
+
+/// Those of the route too: what it says of its replies holds for this one.
+#[test]
+fn a_redirect_has_an_id_and_passes_the_response_filters() {
+    let log = Folder::new();
+    let gateway = Gateway::start(&format!(
+        "listeners: [ {{ name: public, bind: \"127.0.0.1:0\", redirect_https: true }} ]\n\
+         routes: [ {{ name: all, path: /all, respond: {{ body: plain }}, \
+           filters: [ {{ headers: {{ response: {{ set: {{ X-Route: all }} }} }} }} ] }} ]\n{}",
+        identified(&log)
+    ));
+    for (path, route) in [("/all", Some("all")), ("/nowhere", None)] {
+        let reply = RawClient::get(gateway.addr(), path);
+        assert_eq!(reply.status, 308, "{path}");
+        let id = reply.field("x-request-id").expect("an id");
+        assert_eq!(reply.field("x-content-type-options"), Some("nosniff"));
+        assert_eq!(reply.field("x-route"), route);
+        expect_logged(&log, 308, id);
+    }
 }
 
 #[test]
