@@ -2,13 +2,14 @@
 //!
 //! Must hold: only a certificate that the listener has verified counts; no header can stand in for one.
 //! The caller's name is the first URI of the certificate (a SPIFFE id), else its common name, else its
-//! whole subject.
+//! whole subject. The three look different: no name of one kind can be spelt so that it passes for one of another.
 
 use std::sync::Arc;
 
 use portway_core::Code;
 use portway_filter::{Built, Filter, Flow, Hooks, Step};
 use portway_http::Exchange;
+use portway_tls::Identity;
 
 use super::Excluded;
 
@@ -39,9 +40,72 @@ impl Filter for Mtls {
             let reply = exchange.refuse(Code::Unauthorized, "the client has no certificate");
             return Step::Now(Flow::Stop(Box::new(reply)));
         };
-        let common_name = || identity.common_name.as_ref();
-        let name = identity.uris.first().or_else(common_name);
-        exchange.consumer = Some(Arc::from(name.unwrap_or(&identity.subject).as_str()));
+        exchange.consumer = consumer(identity).map(Arc::from);
         Step::Now(Flow::Continue)
+    }
+}
+
+/// An issuer that checks URIs need not check common names as well (CVE-2025-66491 and its like): one that
+/// reads as a URI or as a subject is not taken. The subject holds it, behind `CN=`.
+fn consumer(identity: &Identity) -> Option<&str> {
+    let uri = identity.uris.iter().find(|uri| starts_with_scheme(uri));
+    let common_name = identity.common_name.as_ref();
+    let common_name = common_name.filter(|name| is_plain(name));
+    let name = uri.or(common_name).unwrap_or(&identity.subject);
+    (!name.is_empty()).then_some(name) // a certificate may name a host only
+}
+
+/// Whether it begins as every URI does (RFC 3986, section 3.1).
+fn starts_with_scheme(name: &str) -> bool {
+    let Some((scheme, _)) = name.split_once(':') else {
+        return false;
+    };
+    let is_of_scheme = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.');
+    scheme.starts_with(|c: char| c.is_ascii_alphabetic()) && scheme.chars().all(is_of_scheme)
+}
+
+/// Whether it is neither empty nor begins as a URI or, with an attribute's type, as a subject.
+fn is_plain(name: &str) -> bool {
+    !name.is_empty() && !starts_with_scheme(name) && !name.contains('=')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(uris: &[&str], common_name: Option<&str>, subject: &str) -> String {
+        let identity = Identity {
+            subject: subject.into(),
+            common_name: common_name.map(str::to_owned),
+            issuer: String::new(),
+            serial: String::new(),
+            dns: Vec::new(),
+            uris: uris.iter().map(|uri| (*uri).to_owned()).collect(),
+            emails: Vec::new(),
+            ips: Vec::new(),
+            fingerprint: String::new(),
+        };
+        consumer(&identity).unwrap_or_default().to_owned()
+    }
+
+    #[test]
+    fn the_first_uri_else_the_common_name_else_the_subject_is_the_consumer() {
+        let subject = "CN=alice, O=example";
+        let two = ["spiffe://prod/alice", "spiffe://prod/other"];
+        assert_eq!(of(&two, Some("alice"), subject), "spiffe://prod/alice");
+        assert_eq!(of(&[], Some("Alice B."), subject), "Alice B.");
+        assert_eq!(of(&[], None, "O=example"), "O=example");
+        assert_eq!(of(&[], None, ""), "");
+    }
+
+    #[test]
+    fn no_kind_of_name_can_be_spelt_as_another() {
+        for name in ["spiffe://prod/admin", "urn:example:admin", "O=example", ""] {
+            let subject = format!("CN={name}, OU=x");
+            assert_eq!(of(&[], Some(name), &subject), subject);
+        }
+        for uri in ["admin", "O=example", "1st:admin", ""] {
+            assert_eq!(of(&[uri], Some("alice"), "CN=alice"), "alice", "{uri}");
+        }
     }
 }

@@ -10,6 +10,7 @@ use rcgen::{
 };
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
 
 pub struct Authority {
     pub folder: Folder,
@@ -51,21 +52,37 @@ impl Authority {
 
     /// Issues `NAME.pem` and `NAME.key` for these hosts; returns the certificate's line of config.
     pub fn issue(&self, name: &str, hosts: &[&str]) -> String {
+        self.issue_with(&KeyPair::generate().unwrap(), name, hosts)
+    }
+
+    /// The same, with an RSA key.
+    pub fn issue_rsa(&self, name: &str, hosts: &[&str]) -> String {
+        let key = KeyPair::generate_for(&rcgen::PKCS_RSA_SHA256).unwrap();
+        self.issue_with(&key, name, hosts)
+    }
+
+    fn issue_with(&self, key: &KeyPair, name: &str, hosts: &[&str]) -> String {
         let hosts: Vec<String> = hosts.iter().map(|h| (*h).to_owned()).collect();
-        self.sign(name, CertificateParams::new(hosts).unwrap())
+        self.sign(name, key, CertificateParams::new(hosts).unwrap())
     }
 
     /// Issues a client's certificate with a SPIFFE id and this serial number.
     pub fn client(&self, name: &str, serial: u64) {
+        let uri = format!("spiffe://example/{name}");
+        self.client_named(name, name, &[&uri], serial);
+    }
+
+    /// Issues a client's certificate with this common name and these URIs.
+    pub fn client_named(&self, name: &str, common_name: &str, uris: &[&str], serial: u64) {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.distinguished_name = rcgen::DistinguishedName::new();
         params
             .distinguished_name
-            .push(rcgen::DnType::CommonName, name);
-        let uri = format!("spiffe://example/{name}").try_into().unwrap();
-        params.subject_alt_names.push(SanType::URI(uri));
+            .push(rcgen::DnType::CommonName, common_name);
+        let uris = uris.iter().map(|uri| (*uri).try_into().unwrap());
+        params.subject_alt_names.extend(uris.map(SanType::URI));
         params.serial_number = Some(SerialNumber::from(serial));
-        self.sign(name, params);
+        self.sign(name, &KeyPair::generate().unwrap(), params);
     }
 
     /// The hash of the public key of `NAME.key`, as Chromium wants it (RFC 7469, section 2.4).
@@ -76,9 +93,13 @@ impl Authority {
         BASE64_STANDARD.encode(digest::digest(&digest::SHA256, &spki))
     }
 
-    fn sign(&self, name: &str, params: CertificateParams) -> String {
-        let key = KeyPair::generate().unwrap();
-        let cert = params.signed_by(&key, &self.issuer).unwrap();
+    /// The certificate of this name.
+    pub fn certificate(&self, name: &str) -> CertificateDer<'static> {
+        CertificateDer::from_pem_file(self.path(&format!("{name}.pem"))).unwrap()
+    }
+
+    fn sign(&self, name: &str, key: &KeyPair, params: CertificateParams) -> String {
+        let cert = params.signed_by(key, &self.issuer).unwrap();
         self.folder
             .replace(&format!("{name}.key"), key.serialize_pem());
         self.folder.replace(&format!("{name}.pem"), cert.pem());

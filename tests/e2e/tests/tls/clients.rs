@@ -97,6 +97,55 @@ fn a_missing_ca_file_refuses_to_start() {
     eventually("the old one stays", || !gets_in(&gateway, &Wishes::of(&ca)));
 }
 
+/// A gateway that lets in who has a certificate and tells the origin what it says.
+fn telling(ca: &Authority, origin: &Origin, what: &str) -> Gateway {
+    let yaml = https(&asking(ca, "optional", ""), &plain(origin));
+    let filters = format!(
+        "upstream: pool, filters: [ {{ auth: {{ type: mtls }} }}, \
+         {{ headers: {{ request: {{ set: {{ X-Client: \"{what}\" }} }} }} }} ]"
+    );
+    Gateway::start(&yaml.replace("upstream: pool", &filters))
+}
+
+/// What the origin is told of a client.
+#[track_caller]
+fn told(ca: &Authority, gateway: &Gateway, origin: &Origin, name: &str) -> String {
+    let wishes = Wishes::known_as(ca, name);
+    let answer = TlsClient::get(gateway.addr(), "a.example", &wishes);
+    assert_eq!(answer.status, 200, "{answer:?}");
+    let told = origin.last_request().field("x-client").map(str::to_owned);
+    told.expect("it is told")
+}
+
+#[test]
+fn headers_tell_what_the_certificate_really_says() {
+    let (ca, origin) = (Authority::new(), Origin::start(replies::text("hello")));
+    let what = "{client_cert_uri} {client_cert_fingerprint}";
+    let gateway = telling(&ca, &origin, what);
+    let uris = ["spiffe://example/ns/alice", "https://other.example/"];
+    ca.client_named("alice", "somebody", &uris, 7);
+    let der = ca.certificate("alice");
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &der);
+    let octets = digest.as_ref().iter();
+    let fingerprint: String = octets.map(|octet| format!("{octet:02x}")).collect();
+    let expected = format!("spiffe://example/ns/alice {fingerprint}");
+    assert_eq!(told(&ca, &gateway, &origin, "alice"), expected);
+}
+
+/// An issuer that checks URIs may sign any common name: that makes nobody another's consumer.
+#[test]
+fn a_common_name_that_reads_as_a_uri_is_nobodys_spiffe_id() {
+    let (ca, origin) = (Authority::new(), Origin::start(replies::text("hello")));
+    let gateway = telling(&ca, &origin, "{consumer}");
+    ca.client("admin", 1);
+    ca.client_named("mallory", "spiffe://example/admin", &[], 2);
+    ca.client_named("bob", "bob", &[], 3);
+    let told = |name| told(&ca, &gateway, &origin, name);
+    assert_eq!(told("admin"), "spiffe://example/admin");
+    assert_eq!(told("mallory"), "CN=spiffe://example/admin");
+    assert_eq!(told("bob"), "bob");
+}
+
 #[test]
 fn filters_know_who_the_certificate_is_for() {
     let ca = Authority::new();
