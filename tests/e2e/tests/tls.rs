@@ -9,6 +9,7 @@ mod clients;
 mod downstream;
 mod origin;
 mod pebble;
+mod presented;
 mod redirect;
 mod reload;
 mod sessions;

@@ -29,6 +29,24 @@ impl Wishes {
         Wishes::with(ca, Some(name), rustls::ALL_VERSIONS)
     }
 
+    /// Checks signatures of these schemes only.
+    pub fn checking(
+        ca: &Authority,
+        versions: &[&'static rustls::SupportedProtocolVersion],
+        is_known: impl Fn(&SignatureScheme) -> bool,
+    ) -> Wishes {
+        let mut provider = rustls::crypto::aws_lc_rs::default_provider();
+        let all = &mut provider.signature_verification_algorithms;
+        let known = all.mapping.iter().filter(|(scheme, _)| is_known(scheme));
+        all.mapping = Vec::leak(known.copied().collect());
+        let config = ClientConfig::builder_with_provider(Arc::new(provider))
+            .with_protocol_versions(versions)
+            .unwrap()
+            .with_root_certificates(ca.roots())
+            .with_no_client_auth();
+        Wishes(config)
+    }
+
     /// Takes certificates that these issued.
     pub fn trusting(roots: rustls::RootCertStore) -> Wishes {
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
