@@ -238,7 +238,10 @@ impl Half {
                 return Poll::Pending;
             }
             Poll::Ready(Ok(0)) => self.state = State::Ending,
-            Poll::Ready(Ok(moved)) => self.spliced(moved),
+            Poll::Ready(Ok(moved)) => {
+                pool.count_piped(moved);
+                self.spliced(moved);
+            }
             // Not to be had here (a kernel or filter without it): nothing has been taken yet.
             Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::InvalidInput => {
                 self.copy_from_now_on();

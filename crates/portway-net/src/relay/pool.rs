@@ -27,6 +27,7 @@ pub struct RelayPool(Rc<RefCell<Spare>>);
 struct Spare {
     buffers: [Vec<Box<[u8]>>; SIZES.len()],
     pipes: Vec<Pipe>,
+    piped: u64,
 }
 
 /// A pipe with nothing in it.
@@ -60,6 +61,17 @@ impl RelayPool {
         if kept.len() < KEPT_MAX[size] {
             kept.push(buffer);
         }
+    }
+
+    /// Bytes that went through pipes so far, and were not copied.
+    #[must_use]
+    pub fn piped_bytes(&self) -> u64 {
+        self.0.borrow().piped
+    }
+
+    /// Counts bytes that went into a pipe.
+    pub(super) fn count_piped(&self, bytes: usize) {
+        self.0.borrow_mut().piped += bytes as u64;
     }
 
     /// A pipe; none if the process has no descriptors left for one.

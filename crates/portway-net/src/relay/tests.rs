@@ -58,10 +58,18 @@ impl Stream for Opaque {
 const HOUR: Duration = Duration::from_secs(3600);
 
 async fn relay<C: Stream>(client: &mut C, target: &mut TcpStream) -> (End, Passed) {
+    relay_by(&RelayPool::default(), client, target).await
+}
+
+async fn relay_by<C: Stream>(
+    pool: &RelayPool,
+    client: &mut C,
+    target: &mut TcpStream,
+) -> (End, Passed) {
     let wheel = Wheel::new(Clock::system());
     let timer = wheel.timer();
     let relay = Relay {
-        pool: &RelayPool::default(),
+        pool,
         timer: &timer,
         idle: HOUR,
         early_up: Vec::new(),
@@ -137,6 +145,32 @@ async fn passes_bytes_of_a_connection_that_is_no_plain_socket() {
     );
     assert!(matches!(end, End::Closed), "{end:?}");
     assert!(at_target == up && at_client == down);
+}
+
+/// Bytes that went through pipes while so many went each way.
+async fn piped_of<C: Stream>(length: usize, wrap: impl FnOnce(TcpStream) -> C) -> u64 {
+    let (client, near) = pair().await;
+    let (mut far, target) = pair().await;
+    let content = content(length, 3);
+    let (pool, mut near) = (RelayPool::default(), wrap(near));
+    let ((end, passed), _, _) = tokio::join!(
+        relay_by(&pool, &mut near, &mut far),
+        talk(client, &content, 1 << 20),
+        talk(target, &content, 1 << 20),
+    );
+    assert!(matches!(end, End::Closed), "{end:?}");
+    assert_eq!((passed.up, passed.down), (length as u64, length as u64));
+    pool.piped_bytes()
+}
+
+#[tokio::test]
+async fn many_bytes_between_plain_sockets_stay_in_the_kernel_and_no_others() {
+    const MANY: usize = 20_000_000;
+    let piped = piped_of(MANY, |stream| stream).await;
+    let all = 2 * MANY as u64;
+    assert!(piped <= all && piped > all / 2, "{piped} of {all}");
+    assert_eq!(piped_of(MANY, Opaque).await, 0, "what is encrypted cannot");
+    assert_eq!(piped_of(5_000, |stream| stream).await, 0, "few are copied");
 }
 
 #[tokio::test]
