@@ -13,6 +13,7 @@ use portway_http::{Exchange, Protocol, Reply};
 use portway_net::relay::{End, Passed};
 use portway_net::{Relay, Timer};
 use portway_plan::RoutePlan;
+use portway_telemetry::metrics::ActiveRequest;
 use tokio::sync::Notify;
 
 use crate::finish::{finish, note};
@@ -60,6 +61,7 @@ pub struct Tunnel {
     idle: std::time::Duration,
     /// The snapshot that its exchange ran under: its route may have gone while the target was asked.
     generation: u64,
+    active: ActiveRequest,
     about: About,
 }
 
@@ -86,6 +88,7 @@ impl Tunnel {
         switched: Switched,
         status: u16,
         kept: Option<Kept>,
+        active: ActiveRequest,
     ) -> Tunnel {
         let shared = &snapshot.shared;
         let spec = exchange
@@ -101,6 +104,7 @@ impl Tunnel {
                 s.timeouts.tunnel
             }),
             generation: shared.generation,
+            active,
             about: About {
                 status,
                 kept,
@@ -125,6 +129,7 @@ impl Tunnel {
             switched: Switched { to, target },
             idle,
             generation: mut seen,
+            active,
             about,
         } = self;
         let mut client_side = Side::client(client, &to, &leaving);
@@ -201,6 +206,7 @@ impl Tunnel {
             note(exchange, &error);
         }
         about.finish(worker, exchange);
+        drop(active);
     }
 }
 

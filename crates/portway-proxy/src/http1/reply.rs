@@ -75,7 +75,8 @@ impl Session {
             let status = reply.status.as_u16();
             self.conn
                 .queue(|out| switching_head(out, &reply, &exchange.own_fields, &switched.to));
-            let tunnel = Tunnel::new(snapshot, exchange, switched, status, kept);
+            let active = self.worker.shard.request_started();
+            let tunnel = Tunnel::new(snapshot, exchange, switched, status, kept, active);
             let switching = self.switch(snapshot, listener, exchange, status, tunnel);
             return Box::pin(switching).await; // apart, for it is rare
         }

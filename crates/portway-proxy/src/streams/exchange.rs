@@ -144,7 +144,8 @@ impl<S: Stream> Turn<'_, S> {
                 self.status.set(0);
                 let kept = lease.map(|lease| lease.keep(worker.wheel.now()));
                 let status = StatusCode::OK.as_u16();
-                let tunnel = Tunnel::new(self.snapshot, exchange, switched, status, kept);
+                let active = worker.shard.request_started();
+                let tunnel = Tunnel::new(self.snapshot, exchange, switched, status, kept, active);
                 Some((tunnel, line))
             }
             (line, _) => {

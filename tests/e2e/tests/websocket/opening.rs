@@ -1,14 +1,15 @@
-//! What becomes of a WebSocket whose route goes while its target is still asked.
+//! A tunnel from its first moment on: what is known of it, and what becomes of it if its route goes while its
+//! target is still asked.
 
 use std::io::{Read, Write};
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use portway_testkit::Gateway;
+use portway_testkit::{Gateway, eventually};
 use tungstenite::{Message, WebSocket};
 
 use super::tunnel::open_h2;
-use super::{Config, agree, expect_going_away, open, read_head, says, serve};
+use super::{Config, agree, echo, expect_going_away, open, read_head, says, serve};
 use crate::pool::Gate;
 use crate::tcp::Peer;
 
@@ -71,4 +72,30 @@ fn a_route_that_goes_during_the_handshake_ends_the_tunnel() {
 fn a_route_that_changes_during_the_handshake_keeps_the_tunnel() {
     reload_during_handshake(with_route_changed, open, goes_on);
     reload_during_handshake(with_route_changed, open_h2, goes_on);
+}
+
+fn expect_active<S: Read + Write>(open: fn(SocketAddr) -> WebSocket<S>) {
+    let peer = echo();
+    let gateway = Gateway::start(&Config::to(&peer).yaml());
+    let active = |count: usize| {
+        let wanted = format!("portway_active_requests {count}\n");
+        eventually(&wanted, || gateway.metrics().contains(&wanted));
+    };
+    let mut sockets = [open(gateway.addr()), open(gateway.addr())];
+    for socket in &mut sockets {
+        says(socket, Message::text("hello"));
+    }
+    active(2);
+    let [mut first, second] = sockets;
+    first.close(None).unwrap();
+    while first.read().is_ok() {}
+    active(1);
+    drop(second);
+    active(0);
+}
+
+#[test]
+fn an_open_tunnel_is_an_active_request() {
+    expect_active(open);
+    expect_active(open_h2);
 }
