@@ -97,6 +97,12 @@ pub const H3_SMALL_FRAMES_PER_SECOND: u32 = 10 * 1024;
 /// HTTP/3: heads of the largest size, on one connection, for which there is room while they come. Others are
 /// not read on meanwhile.
 pub const H3_SECTIONS_COLLECTED: u64 = 4;
+/// HTTP/3: streams in a connection's life on which no request came, given up or faulty: something of each is
+/// kept until the connection ends.
+pub const H3_HEADLESS_STREAMS_MAX: u32 = 64 * 1024;
+/// HTTP/3: requests on one connection that have come whole, and are answered, whose stream has not ended:
+/// its end is waited for. That of others is waved off.
+pub const H3_ENDS_AWAITED_MAX: usize = 64;
 /// HTTP/3: octets of all replies on one connection that have gone out and may have to go out again. What is
 /// on its way on a path of 50 ms at 320 Mbit/s.
 pub const H3_SEND_WINDOW_BYTES: u64 = 2 * 1024 * 1024;

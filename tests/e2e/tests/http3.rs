@@ -2,6 +2,7 @@
 
 mod bodies;
 mod browser;
+mod budgets;
 pub mod client;
 mod ends;
 mod foreign;

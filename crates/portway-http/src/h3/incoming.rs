@@ -5,15 +5,17 @@
 //! breaks is an error, never an end; one that is dropped before its end is stopped.
 
 use std::cell::Cell;
+use std::error::Error;
 use std::fmt;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
+use ::h3::error::StreamError;
 use ::h3::server::RequestStream;
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
-use portway_core::ProxyError;
+use portway_core::{Code, ProxyError};
 
 use super::receiving::Receiving;
 use super::server::stream_error;
@@ -74,7 +76,15 @@ impl Incoming {
             }
             self.account.at = at;
         }
+        self.note_whole();
         self.account.counter()
+    }
+
+    /// Then only the stream's end is missing.
+    fn note_whole(&self) {
+        if self.account.at == At::Data && self.account.length() == BodyLength::Exact(0) {
+            self.handle.is_whole.set(true);
+        }
     }
 
     /// Says `100 Continue` when the first frame is wanted.
@@ -112,6 +122,7 @@ impl Incoming {
         Poll::Ready(match found? {
             Some(Frame::Data(octets)) => {
                 self.account.take(octets.len())?;
+                self.note_whole();
                 Ok(Some(Frame::Data(octets)))
             }
             Some(Frame::Trailers(section)) => self.clean(section),
@@ -134,6 +145,12 @@ impl BodyStream for Incoming {
             stream.inform(StatusCode::CONTINUE, &HeaderMap::new());
         }
         let polled = ready!(this.poll_counted(cx));
+        if let Err(error) = &polled
+            && error.kind == Code::BadRequest
+            && !is_of_connection(error)
+        {
+            this.handle.made_us_reset();
+        }
         if !matches!(polled, Ok(Some(_))) {
             this.account.at = At::End;
         }
@@ -150,6 +167,12 @@ impl BodyStream for Incoming {
     fn limit(self: Pin<&mut Self>, bytes_max: u64) {
         self.get_mut().account.limit(bytes_max);
     }
+}
+
+/// Whether it broke all streams at once.
+fn is_of_connection(error: &ProxyError) -> bool {
+    let source = error.source().and_then(|e| e.downcast_ref());
+    matches!(source, Some(StreamError::ConnectionError { .. }))
 }
 
 impl fmt::Debug for Incoming {

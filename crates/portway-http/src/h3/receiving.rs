@@ -7,7 +7,7 @@
 use std::future::Future;
 use std::pin::pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 
 use ::h3::quic::{self, StreamErrorIncoming as StreamLost, StreamId};
 use bytes::{BufMut, Bytes, BytesMut};
@@ -25,7 +25,9 @@ const READ_BYTES: usize = 16 * 1024;
 
 /// What comes on a stream.
 pub(super) struct Receiving {
-    stream: quinn::RecvStream,
+    /// `None` once this is dropped.
+    stream: Option<quinn::RecvStream>,
+    number: u64,
     buffer: BytesMut,
     sieve: Sieve,
     ended: bool,
@@ -46,7 +48,8 @@ impl Receiving {
         handle: Option<Rc<Handle>>,
     ) -> Receiving {
         Receiving {
-            stream,
+            number: number(stream.id()),
+            stream: Some(stream),
             buffer: BytesMut::new(),
             sieve,
             ended: false,
@@ -59,15 +62,14 @@ impl Receiving {
 
     fn give_back_room(&mut self) {
         let octets = std::mem::take(&mut self.room);
-        self.shared.room.give_back(octets, number(self.stream.id()));
+        self.shared.room.give_back(octets, self.number);
     }
 
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), StreamLost>> {
         let lacking = self.sieve.lacking();
         if lacking > self.room {
             self.give_back_room();
-            let stream = number(self.stream.id());
-            self.room = ready!(self.shared.room.poll_take(lacking, stream, cx));
+            self.room = ready!(self.shared.room.poll_take(lacking, self.number, cx));
         }
         // What has no room yet holds little.
         let read_bytes = match self.sieve.wants_head() && self.room == 0 {
@@ -77,7 +79,8 @@ impl Receiving {
         self.buffer.reserve(read_bytes);
         let read = {
             let mut room = (&mut self.buffer).limit(read_bytes);
-            ready!(pin!(self.stream.read_buf(&mut room)).poll(cx))
+            let stream = self.stream.as_mut().expect("only drop takes it");
+            ready!(pin!(stream.read_buf(&mut room)).poll(cx))
         };
         match read {
             Ok(0) => {
@@ -96,6 +99,9 @@ impl Receiving {
             }
             Err(error) => {
                 let inner = error.get_ref().and_then(|e| e.downcast_ref::<ReadError>());
+                if let (Some(ReadError::Reset(_)), Some(handle)) = (inner, &self.handle) {
+                    handle.given_up();
+                }
                 return Poll::Ready(Err(match inner {
                     Some(error) => unread(error.clone()),
                     None => StreamLost::Unknown(Box::new(error)),
@@ -138,25 +144,54 @@ impl quic::RecvStream for Receiving {
     fn stop_sending(&mut self, code: u64) {
         let code = VarInt::from_u64(code).unwrap_or(VarInt::from_u32(code::INTERNAL_ERROR));
         // Fails only for a stream that has ended.
-        let _ = self.stream.stop(code);
+        let _ = self.stream.as_mut().map(|stream| stream.stop(code));
     }
 
     fn recv_id(&self) -> StreamId {
-        id(self.stream.id())
+        id(self.number)
     }
 }
 
 impl Drop for Receiving {
     fn drop(&mut self) {
         self.give_back_room();
-        if !self.ended {
-            let code = self
-                .handle
-                .as_ref()
-                .map_or(code::NO_ERROR, |h| h.stop_with.get());
-            let _ = self.stream.stop(VarInt::from_u32(code));
+        let Some(mut stream) = self.stream.take() else {
+            return;
+        };
+        if self.ended {
+            return;
         }
+        let Some(handle) = &self.handle else {
+            let _ = stream.stop(VarInt::from_u32(code::NO_ERROR));
+            return;
+        };
+        match poll_look(&mut stream, &mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(Ok(Some(_))) => {}
+            Poll::Ready(Ok(None)) => return,
+            Poll::Ready(Err(error)) => {
+                if let ReadError::Reset(_) = error {
+                    handle.given_up();
+                }
+                return;
+            }
+            Poll::Pending if handle.is_whole.get() && self.fault.is_none() => {
+                match self.shared.await_end(stream) {
+                    Ok(()) => return,
+                    Err(back) => stream = back,
+                }
+            }
+            Poll::Pending => {}
+        }
+        let _ = stream.stop(VarInt::from_u32(handle.stop_with.get()));
     }
+}
+
+/// What of a stream has come that was not read: its end, or an octet or more.
+pub(super) fn poll_look(
+    stream: &mut quinn::RecvStream,
+    cx: &mut Context<'_>,
+) -> Poll<Result<Option<quinn::Chunk>, ReadError>> {
+    pin!(stream.read_chunk(1, true)).poll(cx)
 }
 
 fn unread(error: ReadError) -> StreamLost {

@@ -92,13 +92,9 @@ impl Connection {
     /// Drives the connection; ready with a request, or with its end.
     pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Arrived, Ended>> {
         self.shared.watch.set_driver(cx.waker());
+        self.shared.poll_ends(cx);
         // Made anew each time: what it waits for is kept by the connection.
         let polled = pin!(self.inner.accept()).poll(cx);
-        if polled.is_ready() {
-            let frames = self.quic.stats().frame_rx;
-            let resets = frames.reset_stream.max(frames.stop_sending);
-            self.shared.watch.resets(resets);
-        }
         if self.shared.watch.flood().is_some() && self.state != State::Aborted {
             self.close(code::EXCESSIVE_LOAD);
             return Poll::Ready(Err(self.verdict()));
@@ -207,8 +203,10 @@ pub struct Arrived {
 }
 
 impl Arrived {
-    /// Tells the client that nothing was done and that it may ask again.
+    /// Tells the client that nothing was done and that it may ask again. There is reason to only if it has
+    /// reset streams whose exchanges still run.
     pub fn refuse(self) {
+        self.handle.given_up();
         self.handle.reset_with.set(Some(code::REQUEST_REJECTED));
         self.handle.stop_with.set(code::REQUEST_REJECTED);
     }
@@ -225,7 +223,14 @@ impl Arrived {
     /// If there is no head that could be answered; the client has been told.
     pub async fn read(self) -> Result<Asked, ProxyError> {
         let Arrived { resolver, handle } = self;
-        let (request, stream) = resolver.resolve_request().await.map_err(stream_error)?;
+        let resolved = resolver.resolve_request().await;
+        let (request, stream) = resolved.map_err(|error| {
+            if !matches!(error, StreamError::ConnectionError { .. }) {
+                handle.made_us_reset();
+            }
+            stream_error(error)
+        })?;
+        handle.has_head.set(true);
         handle.reset_with.set(Some(code::INTERNAL_ERROR));
         let (send, receive) = stream.split();
         let (parts, ()) = request.into_parts();
@@ -260,6 +265,7 @@ pub struct Deadline(Rc<Handle>);
 impl Deadline {
     /// It has passed.
     pub fn pass(&self) {
+        self.0.made_us_reset();
         self.0.reset_with.set(Some(code::REQUEST_INCOMPLETE));
         self.0.stop_with.set(code::REQUEST_INCOMPLETE);
     }

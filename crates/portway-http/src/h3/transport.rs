@@ -1,8 +1,9 @@
 //! QUIC as the `h3` crate wants it, over `quinn`.
 //!
-//! Must hold: what comes passes the [`Sieve`] first (`receiving.rs`); a stream that is let go of before its end is reset with
-//! a code that says so, in both directions (`quinn` by itself would end it in order). A read that is under
-//! way does not keep a stream from being stopped.
+//! Must hold: what comes passes the [`Sieve`] first (`receiving.rs`); a stream that is let go of before its
+//! end is reset with a code that says so, in both directions (`quinn` by itself would end it in order), but
+//! one on which nothing but its end is missing is left to end. How a stream ends is held against the client
+//! once at most, also if nobody looks.
 //! Never: opens a stream that carries requests.
 
 use std::cell::{Cell, RefCell};
@@ -10,7 +11,7 @@ use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 
 use ::h3::error::Code;
 use ::h3::quic::{
@@ -22,7 +23,7 @@ use portway_core::limits;
 use quinn::{ConnectionError, StoppedError, VarInt, WriteError};
 
 use super::code;
-use super::receiving::Receiving;
+use super::receiving::{self, Receiving};
 use super::room::Room;
 use super::sieve::{Fault, Sieve};
 use super::watch::Watch;
@@ -40,7 +41,7 @@ type Next<S> = Pin<Box<dyn Future<Output = Result<S, ConnectionError>>>>;
 
 /// What the connection has in common with whoever drives it.
 pub(super) struct Shared {
-    pub(super) watch: Watch,
+    pub(super) watch: Rc<Watch>,
     /// The largest field section, octets as they are encoded.
     section_bytes_max: u64,
     pub(super) room: Room,
@@ -50,18 +51,46 @@ pub(super) struct Shared {
     pub(super) has_accepted: Cell<bool>,
     /// New streams are turned away.
     pub(super) refuses: Cell<bool>,
+    /// Streams of requests that came whole and are answered, until they end.
+    ending: RefCell<Vec<quinn::RecvStream>>,
 }
 
 impl Shared {
     pub(super) fn new(watch: Watch, section_bytes_max: u64) -> Shared {
         Shared {
-            watch,
+            watch: Rc::new(watch),
             section_bytes_max,
             room: Room::new(section_bytes_max * limits::H3_SECTIONS_COLLECTED),
             accepted: RefCell::default(),
             has_accepted: Cell::new(false),
             refuses: Cell::new(false),
+            ending: RefCell::default(),
         }
+    }
+
+    /// Takes a stream of which nothing but the end is to come, if there is room.
+    pub(super) fn await_end(&self, stream: quinn::RecvStream) -> Result<(), quinn::RecvStream> {
+        let mut ending = self.ending.borrow_mut();
+        if ending.len() >= limits::H3_ENDS_AWAITED_MAX {
+            return Err(stream);
+        }
+        ending.push(stream);
+        self.watch.wake_driver();
+        Ok(())
+    }
+
+    /// Lets go of streams that have ended; those on which more comes are waved off.
+    pub(super) fn poll_ends(&self, cx: &mut Context<'_>) {
+        let mut ending = self.ending.borrow_mut();
+        ending.retain_mut(|stream| match receiving::poll_look(stream, cx) {
+            Poll::Pending => true,
+            Poll::Ready(more) => {
+                if let Ok(Some(_)) = more {
+                    let _ = stream.stop(VarInt::from_u32(code::NO_ERROR));
+                }
+                false
+            }
+        });
     }
 }
 
@@ -77,14 +106,21 @@ pub(super) struct Handle {
     pub(super) data: RefCell<Option<Bytes>>,
     /// Octets that went out on it, frames' heads included.
     pub(super) written: Cell<u64>,
+    /// Whether a head came that could be read.
+    pub(super) has_head: Cell<bool>,
+    /// Whether all of the body that the head declared has come.
+    pub(super) is_whole: Cell<bool>,
     /// `None` once the client has said so.
     stopped: RefCell<Option<Stopped>>,
+    watch: Rc<Watch>,
+    /// Whether its end was held against the client.
+    charged: Cell<bool>,
 }
 
 type Stopped = Pin<Box<dyn Future<Output = Result<Option<VarInt>, StoppedError>>>>;
 
 impl Handle {
-    fn new(stream: &quinn::SendStream) -> Handle {
+    fn new(stream: &quinn::SendStream, watch: Rc<Watch>) -> Handle {
         Handle {
             // Also a stream that breaks before there is a request on it.
             reset_with: Cell::new(Some(code::REQUEST_INCOMPLETE)),
@@ -92,7 +128,25 @@ impl Handle {
             fault: Cell::new(None),
             data: RefCell::default(),
             written: Cell::new(0),
+            has_head: Cell::new(false),
+            is_whole: Cell::new(false),
             stopped: RefCell::new(Some(Box::pin(stream.stopped()))),
+            watch,
+            charged: Cell::new(false),
+        }
+    }
+
+    /// The client has given the request up, which counts until it is answered.
+    pub(super) fn given_up(&self) {
+        if self.reset_with.get().is_some() && !self.charged.replace(true) {
+            self.watch.reset();
+        }
+    }
+
+    /// What the client sent, or did not, has the stream reset.
+    pub(super) fn made_us_reset(&self) {
+        if !self.charged.replace(true) {
+            self.watch.forced_reset();
         }
     }
 
@@ -100,10 +154,21 @@ impl Handle {
     pub(super) fn poll_gone(&self, cx: &mut Context<'_>) -> Poll<()> {
         let mut stopped = self.stopped.borrow_mut();
         if let Some(waiting) = &mut *stopped {
-            let _ = ready!(waiting.as_mut().poll(cx));
+            let said = ready!(waiting.as_mut().poll(cx));
             *stopped = None;
+            if let Ok(Some(_)) = said {
+                self.given_up();
+            }
         }
         Poll::Ready(())
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        if !self.has_head.get() {
+            self.watch.headless();
+        }
     }
 }
 
@@ -157,7 +222,7 @@ impl quic::Connection<Bytes> for Quic {
             let _ = receive.stop(VarInt::from_u32(code::REQUEST_REJECTED));
         };
         self.shared.has_accepted.set(true);
-        let handle = Rc::new(Handle::new(&send));
+        let handle = Rc::new(Handle::new(&send, Rc::clone(&self.shared.watch)));
         self.shared.accepted.replace(Some(Rc::clone(&handle)));
         let sieve = Sieve::request(self.shared.section_bytes_max);
         let shared = Rc::clone(&self.shared);
@@ -338,13 +403,18 @@ impl quic::SendStream<Bytes> for Sending {
     }
 
     fn send_id(&self) -> StreamId {
-        id(self.stream.id())
+        id(number(self.stream.id()))
     }
 }
 
 impl Drop for Sending {
     fn drop(&mut self) {
-        if let Some(code) = self.handle.as_ref().and_then(|h| h.reset_with.get()) {
+        let Some(handle) = &self.handle else {
+            return;
+        };
+        if let Some(code) = handle.reset_with.get() {
+            // Counts it if the client has stopped it and nobody looked.
+            let _ = handle.poll_gone(&mut Context::from_waker(Waker::noop()));
             let _ = self.stream.reset(VarInt::from_u32(code));
         }
     }
@@ -354,8 +424,8 @@ pub(super) fn number(id: quinn::StreamId) -> u64 {
     VarInt::from(id).into_inner()
 }
 
-pub(super) fn id(id: quinn::StreamId) -> StreamId {
-    StreamId::try_from(number(id)).expect("both have 62 bits")
+pub(super) fn id(number: u64) -> StreamId {
+    StreamId::try_from(number).expect("both have 62 bits")
 }
 
 pub(super) fn lost(error: ConnectionError) -> ConnectionLost {

@@ -2,7 +2,8 @@
 //! CVE-2025-8671): requests that are given up at once, frames that say nothing.
 //!
 //! Must hold: what an honest client sends along with its work never uses a budget up; what comes without
-//! work does. Resets are counted where QUIC counts them, so that one nobody has looked for counts too.
+//! work does. A stream counts once at most, and not for what the client does after it was answered or stopped
+//! by us, which it has to (RFC 9000, section 3.5).
 
 use std::cell::{Cell, RefCell};
 use std::task::Waker;
@@ -23,7 +24,8 @@ pub(super) struct Watch {
 #[derive(Debug)]
 struct Budgets {
     resets: Budget,
-    resets_seen: u64,
+    forced: Budget,
+    headless: Budget,
     empty: Budget,
     small: Budget,
     other: Budget,
@@ -36,7 +38,8 @@ impl Watch {
             wheel: wheel.clone(),
             budgets: RefCell::new(Budgets {
                 resets: Budget::new(limits::H2_RESETS_MAX, limits::H2_RESETS_PER_SECOND),
-                resets_seen: 0,
+                forced: Budget::new(limits::H2_FORCED_RESETS_MAX as u32, 0),
+                headless: Budget::new(limits::H3_HEADLESS_STREAMS_MAX, 0),
                 empty: Budget::new(limits::H2_EMPTY_FRAMES_MAX, 1),
                 small: Budget::new(
                     limits::H3_SMALL_FRAMES_MAX,
@@ -79,15 +82,25 @@ impl Watch {
         self.spend(Flood::OtherFrames, |budgets| &mut budgets.other);
     }
 
-    /// So many streams have been given up in the connection's life.
-    pub(super) fn resets(&self, total: u64) {
-        let new = {
-            let mut budgets = self.budgets.borrow_mut();
-            let before = std::mem::replace(&mut budgets.resets_seen, total);
-            total.saturating_sub(before)
-        };
-        for _ in 0..new.min(u64::from(limits::H2_RESETS_MAX) + 1) {
-            self.spend(Flood::Resets, |budgets| &mut budgets.resets);
+    /// A request was given up before it was answered.
+    pub(super) fn reset(&self) {
+        self.spend(Flood::Resets, |budgets| &mut budgets.resets);
+    }
+
+    /// What came on a stream was such that it had to be reset.
+    pub(super) fn forced_reset(&self) {
+        self.spend(Flood::ForcedResets, |budgets| &mut budgets.forced);
+    }
+
+    /// A stream ended without a request on it. The library keeps its number.
+    pub(super) fn headless(&self) {
+        self.spend(Flood::Resets, |budgets| &mut budgets.headless);
+    }
+
+    /// Has the driver look again.
+    pub(super) fn wake_driver(&self) {
+        if let Some(driver) = self.driver.borrow_mut().take() {
+            driver.wake();
         }
     }
 
@@ -96,9 +109,7 @@ impl Watch {
         budgets.refill(self.wheel.now());
         if !which(&mut budgets).spend() && self.flood.get().is_none() {
             self.flood.set(Some(flood));
-            if let Some(driver) = self.driver.borrow_mut().take() {
-                driver.wake();
-            }
+            self.wake_driver();
         }
     }
 }
