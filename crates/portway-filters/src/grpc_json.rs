@@ -7,11 +7,13 @@
 
 pub mod ask;
 mod config;
+mod encode;
 pub mod field;
 pub mod overlay;
 pub mod pieces;
 pub mod print;
 pub mod rules;
+pub mod set;
 pub mod status;
 pub mod template;
 #[cfg(test)]

@@ -8,17 +8,17 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 use portway_core::{Code, ProxyError};
 use portway_http::body::PollFrame;
 use portway_http::grpc::messages::{PREFIX_BYTES, prefix};
 use portway_http::{Body, BodyLength, BodyStream, Frame};
-use prost::Message;
 use prost_reflect::{
     DeserializeOptions, DynamicMessage, FieldDescriptor, MessageDescriptor, Value,
 };
 use serde::de::IgnoredAny;
 
+use super::encode::encode;
 use super::overlay::{Overlay, Unknown};
 use super::pieces::{Pieces, Wrong};
 use super::rules::{BodyIs, Rule};
@@ -162,15 +162,13 @@ impl Reading {
         if let Some(overlay) = overlay {
             overlay.apply(&mut message);
         }
-        let bytes = message.encoded_len();
+        let mut out = vec![0; PREFIX_BYTES];
+        encode(message, &mut out);
+        let bytes = out.len() - PREFIX_BYTES;
         let prefix = prefix(0, bytes).filter(|_| bytes <= self.message_bytes_max);
         let prefix = prefix.ok_or_else(|| self.too_large())?;
-        let mut out = BytesMut::with_capacity(PREFIX_BYTES + bytes);
-        out.put_slice(&prefix);
-        message
-            .encode(&mut out)
-            .map_err(|e| ProxyError::new(Code::Internal, e.to_string()))?;
-        Ok(out.freeze())
+        out[..PREFIX_BYTES].copy_from_slice(&prefix);
+        Ok(out.into())
     }
 
     fn too_large(&self) -> ProxyError {

@@ -181,6 +181,8 @@ fn well_known(message: &MessageDescriptor, text: &str) -> Result<DynamicMessage,
         return DynamicMessage::deserialize(message.clone(), json).map_err(|e| not(e.to_string()));
     }
     let field = message.get_field(1).filter(|_| is_wrapper(message));
+    // A service that tells its own descriptors may call anything a wrapper, also what holds itself.
+    let field = field.filter(|f| !f.is_list() && f.kind().as_message().is_none());
     let field = field.ok_or_else(|| not("a message cannot be written as text".to_owned()))?;
     let mut wrapper = DynamicMessage::new(message.clone());
     wrapper.set_field(&field, parse(&field.kind(), text)?);

@@ -5,14 +5,18 @@
 
 use prost_reflect::{
     DescriptorPool, DynamicMessage, FieldDescriptor, ReflectMessage, SerializeOptions, Value,
+    prost_types,
 };
 use serde_json::value::RawValue;
 use std::collections::HashMap;
 
 use super::rules::Rule;
 
-/// So many `Any` one inside the other are printed.
+/// So many `Any` one inside the other are printed: each is read twice for every one around it.
 const ANY_DEPTH_MAX: usize = 16;
+/// So many messages one inside the other, those in an `Any` included, of which a decoder's limit (100) counts each by
+/// itself: printing takes a kilobyte of stack for each.
+const DEPTH_MAX: usize = 200;
 
 /// How messages are printed.
 #[derive(Clone, Debug, Default)]
@@ -39,7 +43,7 @@ impl Print {
     /// Why it cannot be printed.
     pub fn reply(&self, rule: &Rule, message: &DynamicMessage) -> Result<Vec<u8>, String> {
         if rule.gives_any {
-            check_any(message, 0)?;
+            check_any(message)?;
         }
         match &rule.response_body {
             None => self.message(message),
@@ -85,37 +89,50 @@ impl Print {
     }
 }
 
-/// Refuses an `Any` that holds another one too often.
+/// How deep a message is.
+#[derive(Clone, Copy, Default)]
+struct Depth {
+    any: usize,
+    messages: usize,
+}
+
+/// Refuses messages that hold one another too deep by way of `Any`.
 ///
 /// # Errors
 /// In words.
-pub fn check_any(message: &DynamicMessage, depth: usize) -> Result<(), String> {
-    if message.descriptor().full_name() != "google.protobuf.Any" {
-        return message
-            .fields()
-            .try_for_each(|(_, value)| check_value(value, depth));
-    }
-    if depth == ANY_DEPTH_MAX {
-        return Err("too many messages of any type, one inside the other".to_owned());
-    }
-    let inner = opened(message, message.descriptor().parent_pool());
-    inner.map_or(Ok(()), |inner| check_any(&inner, depth + 1))
+pub fn check_any(message: &DynamicMessage) -> Result<(), String> {
+    check_message(message, Depth::default())
 }
 
-fn check_value(value: &Value, depth: usize) -> Result<(), String> {
+fn check_message(message: &DynamicMessage, mut depth: Depth) -> Result<(), String> {
+    depth.messages += 1;
+    if depth.messages > DEPTH_MAX || depth.any > ANY_DEPTH_MAX {
+        return Err("too many messages of any type, one inside the other".to_owned());
+    }
+    if message.descriptor().full_name() != "google.protobuf.Any" {
+        let mut fields = message.fields();
+        fields.try_for_each(|(_, value)| check_value(value, depth))?;
+        let mut extensions = message.extensions();
+        return extensions.try_for_each(|(_, value)| check_value(value, depth));
+    }
+    depth.any += 1;
+    let inner = opened(message, message.descriptor().parent_pool());
+    inner.map_or(Ok(()), |inner| check_message(&inner, depth))
+}
+
+fn check_value(value: &Value, depth: Depth) -> Result<(), String> {
     match value {
-        Value::Message(message) => check_any(message, depth),
+        Value::Message(message) => check_message(message, depth),
         Value::List(list) => list.iter().try_for_each(|v| check_value(v, depth)),
         Value::Map(map) => map.values().try_for_each(|v| check_value(v, depth)),
         _ => Ok(()),
     }
 }
 
-/// What an `Any` holds, if a pool knows its type.
+/// What an `Any` holds, if a pool knows its type. Read as whoever prints it does, whatever its fields are called.
 fn opened(any: &DynamicMessage, pool: &DescriptorPool) -> Option<DynamicMessage> {
-    let url = any.get_field_by_name("type_url")?;
-    let value = any.get_field_by_name("value")?;
-    let name = url.as_str()?.rsplit('/').next()?;
+    let any: prost_types::Any = any.transcode_to().ok()?;
+    let name = any.type_url.rsplit('/').next()?;
     let message = pool.get_message_by_name(name)?;
-    DynamicMessage::decode(message, value.as_bytes()?.clone()).ok()
+    DynamicMessage::decode(message, &*any.value).ok()
 }

@@ -90,7 +90,7 @@ pub struct Selection {
 /// # Errors
 /// Why it is none.
 pub fn read(set: &[u8]) -> Result<DescriptorPool, Problem> {
-    DescriptorPool::decode(set).map_err(|error| Problem {
+    super::set::read(set).map_err(|error| Problem {
         service: None,
         is_warning: false,
         what: format!("is not a complete descriptor set: {error}"),
@@ -371,6 +371,8 @@ fn can_hold_any(message: &MessageDescriptor) -> bool {
         if seen.insert(message.full_name().to_owned()) {
             let fields = message.fields();
             open.extend(fields.filter_map(|f| f.kind().as_message().cloned()));
+            let extensions = message.extensions();
+            open.extend(extensions.filter_map(|f| f.kind().as_message().cloned()));
         }
     }
     false

@@ -91,7 +91,7 @@ impl Details {
             .next();
         let shown = known.and_then(|message| {
             let message = DynamicMessage::decode(message, &*any.value).ok()?;
-            check_any(&message, 0).ok()?;
+            check_any(&message).ok()?;
             serde_json::from_slice(&print.message(&message).ok()?).ok()
         });
         match shown {

@@ -83,3 +83,229 @@ fn the_committed_set_of_nodes_is_what_its_proto_says() {
         &format!("{}{file}", env!("CARGO_MANIFEST_DIR")),
     );
 }
+
+/// Runs on a stack as workers have it, whatever thread the test has.
+fn on_a_workers_stack(run: impl FnOnce() + Send + 'static) {
+    let thread = std::thread::Builder::new().stack_size(2 << 20);
+    thread.spawn(run).unwrap().join().unwrap();
+}
+
+/// A field that holds octets.
+fn holding(number: u32, inner: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(inner.len() + 8);
+    prost::encoding::encode_key(number, prost::encoding::WireType::LengthDelimited, &mut out);
+    prost::encoding::encode_varint(inner.len() as u64, &mut out);
+    out.extend_from_slice(inner);
+    out
+}
+
+/// The same field around it so many times.
+fn nested(number: u32, times: usize, inner: Vec<u8>) -> Vec<u8> {
+    (0..times).fold(inner, |inner, _| holding(number, &inner))
+}
+
+/// Messages that hold themselves, directly and by `Any`, which is written as octets of octets.
+const REPLIES: &str = r#"
+syntax = "proto2";
+package t;
+import "google/protobuf/any.proto";
+import "google/protobuf/struct.proto";
+message Deep {
+  optional Deep a = 1; optional google.protobuf.Any any = 2; optional google.protobuf.Value value = 3;
+  map<string, Deep> map = 4; repeated group Group = 5 { optional Deep a = 1; }
+  extensions 100 to 200;
+}
+extend Deep { optional int32 number = 100; optional Deep more = 101; repeated Deep many = 102; }
+message Open { extensions 100 to 200; }
+extend Open { optional google.protobuf.Any any = 100; }
+service S { rpc A(Deep) returns (Deep); rpc B(Open) returns (Open); }
+"#;
+
+/// What a reply of a method is printed as, or why it cannot be read or printed.
+fn printed(pool: &DescriptorPool, method: &str, octets: &[u8]) -> Result<usize, String> {
+    let (rules, _) = rules_of(pool, true);
+    let path = format!("/t.S/{method}");
+    let Found::Value(rule) = rules.find("POST", &path, &mut Vec::new()) else {
+        panic!("{path}");
+    };
+    let message = DynamicMessage::decode(rule.method.output.clone(), octets);
+    let message = message.map_err(|error| error.to_string())?;
+    let print = crate::grpc_json::print::Print::default();
+    print.reply(rule, &message).map(|json| json.len())
+}
+
+#[test]
+fn a_reply_that_nests_too_deep_is_no_message() {
+    on_a_workers_stack(|| {
+        let pool = pool_of(REPLIES);
+        assert!(printed(&pool, "A", &nested(1, 99, vec![])).is_ok());
+        let map = |inner: Vec<u8>| holding(4, &holding(2, &inner));
+        let maps = (0..5_000).fold(vec![], |inner, _| map(inner));
+        let list = |inner: Vec<u8>| holding(6, &holding(1, &inner));
+        let values = holding(3, &(0..5_000).fold(vec![], |inner, _| list(inner)));
+        let groups = [[0x2b_u8].repeat(100_000), [0x2c].repeat(100_000)].concat();
+        let unknown = [[0x4b_u8].repeat(100_000), [0x4c].repeat(100_000)].concat();
+        for octets in [nested(1, 10_000, vec![]), maps, values, groups, unknown] {
+            let why = printed(&pool, "A", &octets).unwrap_err();
+            assert!(why.contains("recursion limit"), "{why}");
+        }
+    });
+}
+
+/// An `Any` of a type, in the field of a message that it has.
+fn any(name: &str, value: &[u8]) -> Vec<u8> {
+    let url = format!("x/{name}");
+    [holding(1, url.as_bytes()), holding(2, value)].concat()
+}
+
+#[test]
+fn any_in_any_is_counted_whatever_is_between() {
+    on_a_workers_stack(|| {
+        let pool = pool_of(REPLIES);
+        let level =
+            |between, inner: Vec<u8>| nested(1, between, holding(2, &any("t.Deep", &inner)));
+        let deep = |between, times| (0..times).fold(vec![], |inner, _| level(between, inner));
+        // Few between them, and many: together no more than printing has stack for.
+        for (between, times) in [(0, 16), (1, 16), (90, 1), (90, 2)] {
+            let size = printed(&pool, "A", &deep(between, times));
+            assert!(size.is_ok(), "{between} {times}: {size:?}");
+        }
+        for (between, times) in [(0, 17), (16, 16), (90, 3), (90, 16), (0, 3000)] {
+            let why = printed(&pool, "A", &deep(between, times)).unwrap_err();
+            assert!(why.contains("one inside the other"), "{why}");
+        }
+        let bare = (0..20).fold(vec![], |inner, _| any("google.protobuf.Any", &inner));
+        assert!(printed(&pool, "A", &holding(2, &bare)).is_err());
+    });
+}
+
+#[test]
+fn any_in_an_extension_is_counted_too() {
+    on_a_workers_stack(|| {
+        let pool = pool_of(REPLIES);
+        let deep = (0..2000).fold(vec![], |inner, _| holding(100, &any("t.Open", &inner)));
+        let why = printed(&pool, "B", &deep).unwrap_err();
+        assert!(why.contains("one inside the other"), "{why}");
+    });
+}
+
+/// A service that tells its own descriptors may name the fields of well-known types as it likes.
+#[test]
+fn any_is_known_by_its_numbers() {
+    const OWN: &str = r#"
+    syntax = "proto3";
+    package google.protobuf;
+    message Any { bytes url = 1; bytes val = 2; }
+    "#;
+    on_a_workers_stack(|| {
+        let pool = pool_of(OWN);
+        let message = pool.get_message_by_name("google.protobuf.Any").unwrap();
+        let deep = (0..2000).fold(vec![], |inner, _| any("google.protobuf.Any", &inner));
+        let message = DynamicMessage::decode(message, &*deep).unwrap();
+        let why = crate::grpc_json::print::check_any(&message).unwrap_err();
+        assert!(why.contains("one inside the other"), "{why}");
+    });
+}
+
+#[test]
+fn a_wrapper_of_itself_is_no_text() {
+    const OWN: &str = r#"
+    syntax = "proto3";
+    package google.protobuf;
+    message StringValue { StringValue value = 1; }
+    message Int32Value { repeated int32 value = 1; }
+    "#;
+    on_a_workers_stack(|| {
+        let pool = pool_of(OWN);
+        for name in ["StringValue", "Int32Value"] {
+            let message = pool.get_message_by_name(&format!("google.protobuf.{name}"));
+            let kind = prost_reflect::Kind::Message(message.unwrap());
+            let why = crate::grpc_json::field::parse(&kind, "1").unwrap_err();
+            assert!(why.contains("cannot be written as text"), "{why}");
+        }
+    });
+}
+
+/// What a JSON body of a method becomes.
+fn asked(pool: &DescriptorPool, body: String) -> Result<usize, String> {
+    let (rules, _) = rules_of(pool, true);
+    let Found::Value(rule) = rules.find("POST", "/t.S/A", &mut Vec::new()) else {
+        panic!("no method");
+    };
+    let reading = Reading {
+        rule: Arc::clone(rule),
+        unknown: Unknown::Reject,
+        message_bytes_max: 4 << 20,
+        content_type: "".into(),
+    };
+    let mut body = reading
+        .body(Body::from(body.into_bytes()), Overlay::default())
+        .map_err(detail)?;
+    match now(body.frame()).unwrap().map_err(detail)? {
+        Frame::Data(data) => Ok(data.len()),
+        Frame::Trailers(_) => panic!("trailers"),
+    }
+}
+
+#[test]
+fn bodies_nest_to_a_depth_whatever_they_are_made_of() {
+    on_a_workers_stack(|| {
+        let pool = pool_of(REPLIES);
+        let around = |open: &str, inner: &str, close: &str, times: usize| {
+            format!("{}{inner}{}", open.repeat(times), close.repeat(times))
+        };
+        let own = |times| around(r#"{"a":"#, "{}", "}", times);
+        let map = |times| around(r#"{"map":{"k":"#, "{}", "}}", times);
+        let list = |times| format!(r#"{{"value":{}}}"#, around("[", "1", "]", times));
+        // The type comes last, so that what it is the type of is kept until then.
+        let any = |times| {
+            let last = r#","@type":"x/t.Deep"}"#;
+            let inner = around(r#"{"any":"#, r#"{"@type":"x/t.Deep"}"#, last, times);
+            format!(r#"{{"any":{inner}}}"#)
+        };
+        for body in [own(120), map(60), list(40), any(120)] {
+            let octets = asked(&pool, body.clone());
+            assert!(octets.is_ok(), "{body}: {octets:?}");
+        }
+        for body in [own(3000), map(3000), list(3000), any(3000), list(100)] {
+            let why = asked(&pool, body).unwrap_err();
+            assert!(why.contains("recursion limit"), "{why}");
+        }
+    });
+}
+
+/// What is inside a message is not gone through again for every message around it.
+#[test]
+fn a_deep_body_costs_about_what_a_flat_one_costs() {
+    let pool = pool_of(REPLIES);
+    let wide = format!(r#"{{"group":[{}{{}}]}}"#, "{},".repeat(20_000));
+    let took = |depth: usize| {
+        let body = format!("{}{wide}{}", r#"{"a":"#.repeat(depth), "}".repeat(depth));
+        let clock = portway_core::Clock::system();
+        // The best of some, since others use this machine too.
+        let times = (0..5).map(|_| {
+            let began = clock.now();
+            let octets = asked(&pool, body.clone()).unwrap();
+            assert!(octets > 40_000);
+            clock.now().since(began)
+        });
+        times.min().unwrap()
+    };
+    let (flat, deep) = (took(0), took(110));
+    assert!(deep < flat * 8, "{deep:?} instead of {flat:?}");
+}
+
+/// Octets of the filter's own making mean what those of the crate mean.
+#[test]
+fn messages_are_encoded_as_they_are() {
+    let pool = pool_of(REPLIES);
+    let json = r#"{"a":{"a":{},"any":{"@type":"x/t.Deep","a":{}}},"value":{"x":[1,null,{"y":"z"}],"n":-0.5},
+        "map":{"":{},"k":{"a":{}}},"group":[{"a":{}},{}],"[t.number]":7,"[t.more]":{"a":{}},"[t.many]":[{},{"a":{}}]}"#;
+    let deep = pool.get_message_by_name("t.Deep").unwrap();
+    let mut json = serde_json::Deserializer::from_str(json);
+    let message = DynamicMessage::deserialize(deep.clone(), &mut json).unwrap();
+    let mut octets = Vec::new();
+    crate::grpc_json::encode::encode(message.clone(), &mut octets);
+    assert_eq!(octets.len(), prost::Message::encoded_len(&message));
+    assert_eq!(DynamicMessage::decode(deep, &*octets).unwrap(), message);
+}
