@@ -7,6 +7,7 @@
 //! `h3` crate would hold without a limit, or take for an end that is none, does not reach it (`sieve.rs`).
 //! Never: names the types of these crates to the crates above, waits by itself, or knows a route.
 
+mod confirmation;
 mod endpoint;
 mod incoming;
 mod names;
@@ -24,6 +25,7 @@ use portway_core::Clock;
 use portway_net::Wheel;
 use sieve::Piece;
 
+pub use confirmation::Confirmation;
 pub use endpoint::{Endpoint, Greeted, Greeting, Knock};
 pub use outgoing::Outgoing;
 pub use server::{Arrived, Asked, Connection, Deadline, Ended};

@@ -2,7 +2,8 @@
 //! task runs each of its streams' exchanges (`streams.rs`).
 //!
 //! Must hold: every wait has a deadline; a flood of handshakes costs its senders a round trip each; a
-//! connection that ends in order lets its streams finish, and one that floods is ended, counted and named.
+//! connection that ends in order lets its streams finish, which they have when the client has got all of
+//! them, and one that floods is ended, counted and named.
 //! A worker's socket stays open until no connection of its listener is left: with one socket less the
 //! kernel would lead clients to other workers.
 
@@ -16,7 +17,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use portway_core::{Code, Mono, limits};
-use portway_http::h3::{Arrived, Connection, Ended, Endpoint, Greeted, Knock};
+use portway_http::h3::{Arrived, Confirmation, Connection, Ended, Endpoint, Greeted, Knock};
 use portway_net::{Timer, with_deadline};
 use portway_plan::ClientTimeouts;
 use portway_telemetry::metrics::ListenerHandle;
@@ -29,8 +30,8 @@ use crate::streams::{self, Running, Session};
 use crate::worker::Worker;
 
 /// From the last exchange of a client that is to leave until it is told which was the last, and from there
-/// until the connection is closed: a few round trips, so that what it sent meanwhile is served, and what it
-/// is told arrives.
+/// until the connection is closed, at least: a few round trips, so that what it sent meanwhile is served,
+/// and what it is told arrives.
 const PART_AFTER: Duration = Duration::from_millis(100);
 /// The last words of connections are said within this time.
 const CLOSE_WITHIN: Duration = Duration::from_millis(200);
@@ -66,13 +67,13 @@ pub async fn listen(worker: Rc<Worker>, door: Arc<Door>, socket: UdpSocket) {
         () = worker.shared.drain.stopped() => {}
     }
     worker.wheel.wake_all();
-    let closing = async {
-        tokio::task::yield_now().await; // connections say why they end
-        endpoint.close();
-        endpoint.idle().await;
-    };
     let timer = worker.wheel.timer();
-    let _ = with_deadline(&timer, worker.wheel.now() + CLOSE_WITHIN, closing).await;
+    let within = |wait| worker.wheel.now() + wait;
+    // Connections say why they end, and streams that they are cut.
+    let cut = door.connections.none_open();
+    let _ = with_deadline(&timer, within(CLOSE_WITHIN + CLOSE_WITHIN), cut).await;
+    endpoint.close();
+    let _ = with_deadline(&timer, within(CLOSE_WITHIN), endpoint.idle()).await;
 }
 
 /// A handshake under way.
@@ -109,7 +110,7 @@ fn open(
     let (worker, door) = (Rc::clone(worker), Arc::clone(door));
     let (endpoint, counter) = (Rc::clone(endpoint), counter.clone());
     tokio::task::spawn_local(async move {
-        worker.connections.update(|n| n + 1);
+        worker.quic_connections.update(|n| n + 1);
         let peer = knock.peer();
         match shake(&worker, &door, &endpoint, knock).await {
             Ok((greeted, agreed)) => {
@@ -123,7 +124,7 @@ fn open(
             }
             Err(None) => {}
         }
-        worker.connections.update(|n| n - 1);
+        worker.quic_connections.update(|n| n - 1);
         drop((open, counted));
     });
 }
@@ -180,6 +181,7 @@ async fn serve(
         timer,
         timeouts,
         seen_request: false,
+        cut_at: None,
     };
     let ended = poll_fn(|cx| driver.poll(cx)).await;
     driver.report(&ended);
@@ -191,8 +193,10 @@ struct Driver {
     timer: Timer,
     timeouts: ClientTimeouts,
     seen_request: bool,
-    /// Since when no exchange runs.
+    /// Since when no exchange runs, and the client has got all replies.
     quiet_since: Option<Mono>,
+    /// When the drain's deadline was found to have passed.
+    cut_at: Option<Mono>,
 }
 
 impl Driver {
@@ -203,10 +207,8 @@ impl Driver {
                 self.connection.leave();
                 self.quiet_since = None;
             }
-            let cut = self.session.is_cut();
-            if cut && self.session.running() == 0 {
-                self.connection.abort();
-                return Poll::Ready(self.connection.verdict());
+            if self.session.is_cut() && self.session.running() == 0 {
+                return self.poll_cut(cx);
             }
             match self.connection.poll_next(cx) {
                 Poll::Ready(Ok(arrived)) => {
@@ -225,6 +227,20 @@ impl Driver {
         }
     }
 
+    /// What ran has been cut; the client is told, if it can be.
+    fn poll_cut(&mut self, cx: &mut Context<'_>) -> Poll<Ended> {
+        loop {
+            let now = self.session.worker.wheel.now();
+            let late = *self.cut_at.get_or_insert(now) + CLOSE_WITHIN;
+            if self.connection.cut(now >= late) {
+                return Poll::Ready(self.connection.verdict());
+            }
+            if self.timer.poll(cx, now + limits::TIMER_TICK).is_pending() {
+                return Poll::Pending;
+            }
+        }
+    }
+
     fn start(&mut self, arrived: Arrived) {
         self.seen_request = true;
         self.quiet_since = None;
@@ -233,7 +249,7 @@ impl Driver {
             return arrived.refuse();
         }
         let running = Running::new(&self.session);
-        tokio::task::spawn_local(request(running, arrived, self.timeouts.header));
+        tokio::task::spawn_local(request(running, arrived, self.timeouts));
     }
 
     /// Until when what is waited for now must have come.
@@ -244,7 +260,7 @@ impl Driver {
         }
         let now = self.session.worker.wheel.now();
         let wait = if self.connection.is_leaving() {
-            PART_AFTER
+            self.connection.some_round_trips().max(PART_AFTER)
         } else if self.seen_request {
             self.timeouts.idle
         } else {
@@ -287,12 +303,13 @@ impl Driver {
     }
 }
 
-/// Reads a request's head and runs its exchange.
-async fn request(running: Running, arrived: Arrived, timeout: Duration) {
+/// Reads a request's head, runs its exchange, and waits until the client has got the reply.
+async fn request(running: Running, arrived: Arrived, timeouts: ClientTimeouts) {
     let session = Rc::clone(&running.0);
+    let confirmation = arrived.confirmation();
     let read = {
         let timer = session.worker.wheel.timer();
-        let deadline = session.worker.wheel.now() + timeout;
+        let deadline = session.worker.wheel.now() + timeouts.header;
         let late = arrived.deadline();
         let mut reading = pin!(arrived.read());
         poll_fn(|cx| {
@@ -308,7 +325,10 @@ async fn request(running: Running, arrived: Arrived, timeout: Duration) {
         .await
     };
     match read {
-        Some(Ok(asked)) => streams::exchange(running, asked).await,
+        Some(Ok(asked)) => {
+            let running = streams::exchange(running, asked).await;
+            confirmed(&running.0, &confirmation, timeouts.write).await;
+        }
         Some(Err(error)) => tracing::debug!(
             listener = %session.door.name,
             peer = %session.peer,
@@ -317,4 +337,31 @@ async fn request(running: Running, arrived: Arrived, timeout: Duration) {
         ),
         None => {}
     }
+}
+
+/// Waits until the client has got the reply, or takes no more of it for `patience`, or the drain is over.
+async fn confirmed(session: &Session, confirmation: &Confirmation, patience: Duration) {
+    let wheel = &session.worker.wheel;
+    let mut waiting = None;
+    poll_fn(|cx| {
+        loop {
+            if confirmation.poll(cx).is_ready() {
+                return Poll::Ready(());
+            }
+            let (timer, deadline) = waiting.get_or_insert_with(|| {
+                let _ = confirmation.has_got_on(); // from here
+                (wheel.timer(), wheel.now() + patience)
+            });
+            let late = timer.poll(cx, *deadline).is_ready();
+            if session.is_cut() || late && !confirmation.has_got_on() {
+                confirmation.give_up();
+                return Poll::Ready(());
+            }
+            if !late {
+                return Poll::Pending;
+            }
+            *deadline = wheel.now() + patience;
+        }
+    })
+    .await;
 }

@@ -64,8 +64,10 @@ pub struct Worker {
     pub refreshed: Notify,
     /// Mirrored requests on their way.
     pub mirrors: Cell<usize>,
-    /// Client connections of this worker.
+    /// Client connections of this worker over TCP.
     pub connections: Cell<usize>,
+    /// The same over UDP.
+    pub quic_connections: Cell<usize>,
     snapshot: RefCell<Rc<WorkerSnapshot>>,
     generation: Cell<u64>,
     upstreams: RefCell<HashMap<usize, Adopted>>,
@@ -86,6 +88,8 @@ const SPARE_MAX: usize = 256;
 const TICKS_PER_FLUSH: u32 = 10;
 /// Connections that are told to end do so at once, but for those that wait for something else.
 const CUT_WITHIN: Duration = Duration::from_millis(50);
+/// Those over UDP have nobody who speaks for them after that: what they are told goes out until then.
+const TELL_WITHIN: Duration = Duration::from_millis(250);
 /// Every so many ticks: idle connections are looked over.
 const TICKS_PER_REAP: u32 = 100;
 
@@ -109,6 +113,7 @@ impl Worker {
             refreshed: Notify::new(),
             mirrors: Cell::new(0),
             connections: Cell::new(0),
+            quic_connections: Cell::new(0),
             generation: Cell::new(current.generation),
             snapshot: RefCell::new(Rc::new(WorkerSnapshot::new(current))),
             upstreams: RefCell::default(),
@@ -278,12 +283,13 @@ pub async fn run(index: usize, shared: Arc<Shared>, mut commands: mpsc::Receiver
 /// Lets connections cut what they have under way, so that it is counted and logged.
 async fn end_connections(worker: &Worker) {
     worker.wheel.wake_all();
-    let ended = async {
-        while worker.connections.get() > 0 {
+    let none_of = async |open: &Cell<usize>| {
+        while open.get() > 0 {
             tokio::task::yield_now().await;
         }
     };
-    let _ = tokio::time::timeout(CUT_WITHIN, ended).await;
+    let _ = tokio::time::timeout(CUT_WITHIN, none_of(&worker.connections)).await;
+    let _ = tokio::time::timeout(TELL_WITHIN, none_of(&worker.quic_connections)).await;
 }
 
 /// Connections that wait for a request find out that there will be none.

@@ -4,6 +4,7 @@ mod bodies;
 mod browser;
 mod budgets;
 pub mod client;
+mod distance;
 mod ends;
 mod foreign;
 mod frames;

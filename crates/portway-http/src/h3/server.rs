@@ -9,6 +9,7 @@ use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker, ready};
+use std::time::Duration;
 
 use ::h3::error::{ConnectionError, StreamError};
 use bytes::Bytes;
@@ -19,6 +20,7 @@ use portway_net::Wheel;
 use quinn::VarInt;
 
 use super::code;
+use super::confirmation::Confirmation;
 use super::endpoint::Greeted;
 use super::incoming::Incoming;
 use super::sieve::Fault;
@@ -31,12 +33,17 @@ use crate::h1::{HeadLimits, Role};
 use crate::hygiene::intake::Peer;
 use crate::streams::{self, Taken, head};
 
+/// So long a client may keep a confirmation back (RFC 9000, section 18.2, `max_ack_delay`).
+const ACK_DELAY_MAX: Duration = Duration::from_millis(25);
+
 /// A connection from a client.
 pub struct Connection {
     inner: ::h3::server::Connection<Quic, Bytes>,
     quic: quinn::Connection,
     shared: Rc<Shared>,
     state: State,
+    /// Datagrams that had been sent when it was closed.
+    sent_at_end: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,6 +93,7 @@ impl Connection {
             quic,
             shared,
             state: State::Serving,
+            sent_at_end: 0,
         })
     }
 
@@ -99,12 +107,24 @@ impl Connection {
             self.close(code::EXCESSIVE_LOAD);
             return Poll::Ready(Err(self.verdict()));
         }
+        if self.shared.watch.has_said_goaway() {
+            self.leave();
+        }
         Poll::Ready(match ready!(polled) {
             Ok(Some(resolver)) => match self.shared.accepted.take() {
-                Some(handle) => Ok(Arrived { resolver, handle }),
+                Some(handle) => Ok(Arrived {
+                    resolver,
+                    handle,
+                    shared: Rc::clone(&self.shared),
+                    quic: self.quic.clone(),
+                }),
                 None => Err(Ended::Closed), // each that is accepted has one
             },
-            Ok(None) => Err(Ended::Closed),
+            Ok(None) => {
+                // Nothing is asked for any more; the client need not have all replies yet.
+                self.part();
+                return Poll::Pending;
+            }
             Err(error) => Err(self.ended(error)),
         })
     }
@@ -138,16 +158,40 @@ impl Connection {
         let _ = telling.poll(&mut Context::from_waker(Waker::noop()));
     }
 
-    /// Ends all streams.
+    /// Ends all streams. What the client has not confirmed is lost to it.
     pub fn abort(&mut self) {
         self.close(code::NO_ERROR);
+    }
+
+    /// Ends it although streams have been cut: their resets go first, since the library keeps a close back
+    /// behind what congestion keeps back, and forgets it then. `late`: no matter what the client hears of.
+    /// To be called again until it is true: what can be said has been said.
+    pub fn cut(&mut self, late: bool) -> bool {
+        let stats = self.quic.stats();
+        if self.state != State::Aborted {
+            if !late && stats.frame_tx.reset_stream < self.shared.resets.get() {
+                return false;
+            }
+            self.abort();
+            return late;
+        }
+        late || stats.udp_tx.datagrams > self.sent_at_end
     }
 
     fn close(&mut self, code: u32) {
         if self.state != State::Aborted {
             self.state = State::Aborted;
+            self.sent_at_end = self.quic.stats().udp_tx.datagrams;
             self.quic.close(VarInt::from_u32(code), b"");
         }
+    }
+
+    /// How long it takes to say something and to have it confirmed, with losses: three times the probe
+    /// timeout (RFC 9002, section 6.2.1) of a connection whose round trips vary as much as is assumed of new
+    /// ones.
+    #[must_use]
+    pub fn some_round_trips(&self) -> Duration {
+        (self.quic.rtt() * 3 + ACK_DELAY_MAX) * 3
     }
 
     /// Whether the client was told that this ends.
@@ -200,6 +244,8 @@ fn broken(error: ConnectionError) -> ProxyError {
 pub struct Arrived {
     resolver: ::h3::server::RequestResolver<Quic, Bytes>,
     handle: Rc<Handle>,
+    shared: Rc<Shared>,
+    quic: quinn::Connection,
 }
 
 impl Arrived {
@@ -217,12 +263,21 @@ impl Arrived {
         Deadline(Rc::clone(&self.handle))
     }
 
+    /// Tells when the client has all of the reply.
+    #[must_use]
+    pub fn confirmation(&self) -> Confirmation {
+        let shared = Rc::clone(&self.shared);
+        Confirmation::new(Rc::clone(&self.handle), shared, self.quic.clone())
+    }
+
     /// Reads the request's head, and as much as tells whether there is a body.
     ///
     /// # Errors
     /// If there is no head that could be answered; the client has been told.
     pub async fn read(self) -> Result<Asked, ProxyError> {
-        let Arrived { resolver, handle } = self;
+        let Arrived {
+            resolver, handle, ..
+        } = self;
         let resolved = resolver.resolve_request().await;
         let (request, stream) = resolved.map_err(|error| {
             if !matches!(error, StreamError::ConnectionError { .. }) {

@@ -21,6 +21,7 @@ mod kind {
     pub const HEADERS: u64 = 1;
     /// HTTP/2's PRIORITY, which must not come; the first of those the library looks at.
     pub const FIRST_KNOWN: u64 = 2;
+    pub const GOAWAY: u64 = 7;
     /// HTTP/2's CONTINUATION, which must not come.
     pub const LAST_KNOWN: u64 = 9;
     pub const MAX_PUSH_ID: u64 = 0xd;
@@ -270,6 +271,10 @@ impl Sieve {
                 if length > CONTROL_FRAME_BYTES_MAX {
                     return Err(Fault::TooLarge);
                 }
+                if kind == kind::GOAWAY && !on_request {
+                    watch.goaway();
+                    self.turn_into_max_push_id();
+                }
                 self.collect(length)?;
             }
             // Unknown ones mean nothing (section 9).
@@ -279,6 +284,14 @@ impl Sieve {
             }
         }
         Ok(())
+    }
+
+    /// The library would answer a GOAWAY by one that disowns the last request, which is served. The frame that
+    /// it passes over has the same form.
+    fn turn_into_max_push_id(&mut self) {
+        if let Some((_, length)) = varint(&self.head[..self.have]) {
+            self.head[length - 1] = kind::MAX_PUSH_ID as u8;
+        }
     }
 
     fn begin_data(&mut self, length: u64, watch: &Watch) {

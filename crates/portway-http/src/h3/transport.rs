@@ -53,6 +53,8 @@ pub(super) struct Shared {
     pub(super) refuses: Cell<bool>,
     /// Streams of requests that came whole and are answered, until they end.
     ending: RefCell<Vec<quinn::RecvStream>>,
+    /// Streams that were reset.
+    pub(super) resets: Cell<u64>,
 }
 
 impl Shared {
@@ -65,6 +67,14 @@ impl Shared {
             has_accepted: Cell::new(false),
             refuses: Cell::new(false),
             ending: RefCell::default(),
+            resets: Cell::new(0),
+        }
+    }
+
+    /// Resets a stream; one that has ended, or was reset before, stays as it is.
+    pub(super) fn reset(&self, stream: &mut quinn::SendStream, code: u32) {
+        if stream.reset(VarInt::from_u32(code)).is_ok() {
+            self.resets.update(|n| n + 1);
         }
     }
 
@@ -110,6 +120,8 @@ pub(super) struct Handle {
     pub(super) has_head: Cell<bool>,
     /// Whether all of the body that the head declared has come.
     pub(super) is_whole: Cell<bool>,
+    /// What has been written to its end, but which the client may not have yet.
+    pub(super) ended: RefCell<Option<quinn::SendStream>>,
     /// `None` once the client has said so.
     stopped: RefCell<Option<Stopped>>,
     watch: Rc<Watch>,
@@ -130,6 +142,7 @@ impl Handle {
             written: Cell::new(0),
             has_head: Cell::new(false),
             is_whole: Cell::new(false),
+            ended: RefCell::new(None),
             stopped: RefCell::new(Some(Box::pin(stream.stopped()))),
             watch,
             charged: Cell::new(false),
@@ -150,7 +163,7 @@ impl Handle {
         }
     }
 
-    /// Ready when the client wants no reply any more, or is gone.
+    /// Ready when the client wants no reply any more, has all of it, or is gone.
     pub(super) fn poll_gone(&self, cx: &mut Context<'_>) -> Poll<()> {
         let mut stopped = self.stopped.borrow_mut();
         if let Some(waiting) = &mut *stopped {
@@ -218,7 +231,7 @@ impl quic::Connection<Bytes> for Quic {
             if !self.shared.refuses.get() {
                 break (send, receive);
             }
-            let _ = send.reset(VarInt::from_u32(code::REQUEST_REJECTED));
+            self.shared.reset(&mut send, code::REQUEST_REJECTED);
             let _ = receive.stop(VarInt::from_u32(code::REQUEST_REJECTED));
         };
         self.shared.has_accepted.set(true);
@@ -226,10 +239,11 @@ impl quic::Connection<Bytes> for Quic {
         self.shared.accepted.replace(Some(Rc::clone(&handle)));
         let sieve = Sieve::request(self.shared.section_bytes_max);
         let shared = Rc::clone(&self.shared);
-        let handle = Some(handle);
+        let sending = Sending::new(send, shared, Some(Rc::clone(&handle)));
+        let shared = Rc::clone(&self.shared);
         Poll::Ready(Ok(Both {
-            receive: Receiving::new(receive, sieve, shared, handle.clone()),
-            send: Sending::new(send, handle),
+            receive: Receiving::new(receive, sieve, shared, Some(handle)),
+            send: sending,
         }))
     }
 
@@ -257,7 +271,8 @@ impl quic::OpenStreams<Bytes> for Quic {
         let stream = opened.map_err(|error| StreamLost::ConnectionErrorIncoming {
             connection_error: lost(error),
         })?;
-        Poll::Ready(Ok(Sending::new(stream, None)))
+        let shared = Rc::clone(&self.shared);
+        Poll::Ready(Ok(Sending::new(stream, shared, None)))
     }
 
     fn close(&mut self, code: Code, reason: &[u8]) {
@@ -349,28 +364,36 @@ impl quic::SendStream<Bytes> for Both {
 
 /// What goes out on a stream.
 pub(super) struct Sending {
-    stream: quinn::SendStream,
+    /// `None` only while it is let go of.
+    stream: Option<quinn::SendStream>,
     queue: VecDeque<WriteBuf<Bytes>>,
+    shared: Rc<Shared>,
     /// Of a request's.
     handle: Option<Rc<Handle>>,
 }
 
 impl Sending {
-    fn new(stream: quinn::SendStream, handle: Option<Rc<Handle>>) -> Sending {
+    fn new(stream: quinn::SendStream, shared: Rc<Shared>, handle: Option<Rc<Handle>>) -> Sending {
         Sending {
-            stream,
+            stream: Some(stream),
             queue: VecDeque::new(),
+            shared,
             handle,
         }
+    }
+
+    fn stream(&mut self) -> &mut quinn::SendStream {
+        self.stream.as_mut().expect("only `drop` takes it")
     }
 }
 
 impl quic::SendStream<Bytes> for Sending {
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), StreamLost>> {
+        let stream = self.stream.as_mut().expect("only `drop` takes it");
         while let Some(data) = self.queue.front_mut() {
             while data.has_remaining() {
-                let stream = Pin::new(&mut self.stream);
-                let written = ready!(stream.poll_write(cx, data.chunk())).map_err(unwritten)?;
+                let writing = Pin::new(&mut *stream).poll_write(cx, data.chunk());
+                let written = ready!(writing).map_err(unwritten)?;
                 data.advance(written);
                 if let Some(handle) = &self.handle {
                     handle.written.update(|octets| octets + written as u64);
@@ -392,30 +415,34 @@ impl quic::SendStream<Bytes> for Sending {
         if let Some(handle) = &self.handle {
             handle.reset_with.set(None);
         }
-        let finished = self.stream.finish();
+        let finished = self.stream().finish();
         Poll::Ready(finished.map_err(|error| StreamLost::Unknown(Box::new(error))))
     }
 
     fn reset(&mut self, code: u64) {
-        let code = VarInt::from_u64(code).unwrap_or(VarInt::from_u32(code::INTERNAL_ERROR));
-        // Fails only for a stream that has ended.
-        let _ = self.stream.reset(code);
+        let code = u32::try_from(code).unwrap_or(code::INTERNAL_ERROR);
+        let stream = self.stream.as_mut().expect("only `drop` takes it");
+        self.shared.reset(stream, code);
     }
 
     fn send_id(&self) -> StreamId {
-        id(number(self.stream.id()))
+        let stream = self.stream.as_ref().expect("only `drop` takes it");
+        id(number(stream.id()))
     }
 }
 
 impl Drop for Sending {
     fn drop(&mut self) {
-        let Some(handle) = &self.handle else {
+        let (Some(handle), Some(mut stream)) = (&self.handle, self.stream.take()) else {
             return;
         };
-        if let Some(code) = handle.reset_with.get() {
-            // Counts it if the client has stopped it and nobody looked.
-            let _ = handle.poll_gone(&mut Context::from_waker(Waker::noop()));
-            let _ = self.stream.reset(VarInt::from_u32(code));
+        match handle.reset_with.get() {
+            Some(code) => {
+                // Counts it if the client has stopped it and nobody looked.
+                let _ = handle.poll_gone(&mut Context::from_waker(Waker::noop()));
+                self.shared.reset(&mut stream, code);
+            }
+            None => *handle.ended.borrow_mut() = Some(stream),
         }
     }
 }

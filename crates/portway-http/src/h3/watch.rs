@@ -18,6 +18,7 @@ pub(super) struct Watch {
     wheel: Wheel,
     budgets: RefCell<Budgets>,
     flood: Cell<Option<Flood>>,
+    goaway: Cell<bool>,
     driver: RefCell<Option<Waker>>,
 }
 
@@ -49,6 +50,7 @@ impl Watch {
                 refilled: wheel.now(),
             }),
             flood: Cell::new(None),
+            goaway: Cell::new(false),
             driver: RefCell::new(None),
         }
     }
@@ -60,6 +62,15 @@ impl Watch {
 
     pub(super) fn flood(&self) -> Option<Flood> {
         self.flood.get()
+    }
+
+    /// The client has said that it leaves.
+    pub(super) fn goaway(&self) {
+        self.goaway.set(true);
+    }
+
+    pub(super) fn has_said_goaway(&self) -> bool {
+        self.goaway.get()
     }
 
     /// A head has come: work earns frames.

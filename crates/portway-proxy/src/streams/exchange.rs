@@ -42,13 +42,13 @@ struct Turn<'a, S> {
     bytes_in: OnceCell<Rc<Cell<u64>>>,
 }
 
-/// Runs the exchange of a request that arrived.
-pub(crate) async fn exchange(running: Running, arrived: impl Request) {
+/// Runs the exchange of a request that arrived. It counts as running until what is given back is dropped.
+pub(crate) async fn exchange(running: Running, arrived: impl Request) -> Running {
     let session = &*running.0;
     let worker = &session.worker;
     let Some((snapshot, id)) = worker.snapshot_of(&session.door) else {
         arrived.stream().refuse();
-        return;
+        return running;
     };
     let listener = &snapshot.shared.plan.listeners[id.index()];
     let stream = Rc::clone(arrived.stream());
@@ -90,6 +90,7 @@ pub(crate) async fn exchange(running: Running, arrived: impl Request) {
         Box::pin(tunnel.run(worker, &session.door, &timer, client, &mut exchange)).await;
     }
     worker.give_exchange(exchange); // lets go of the stream, which ends or resets it
+    running
 }
 
 impl<S: Stream> Turn<'_, S> {
