@@ -427,6 +427,7 @@ impl Door {
             drain: Drain::new(),
             acceptor: ArcSwapOption::empty(),
             connections: Connections::new(plan.connections_max),
+            over_udp: Connections::new(usize::MAX),
             warned_ms: AtomicU64::new(0),
             last: ArcSwapOption::empty(),
             sockets: Mutex::new(copies),

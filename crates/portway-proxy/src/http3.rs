@@ -4,8 +4,8 @@
 //! Must hold: every wait has a deadline; a flood of handshakes costs its senders a round trip each; a
 //! connection that ends in order lets its streams finish, which they have when the client has got all of
 //! them, and one that floods is ended, counted and named.
-//! A worker's socket stays open until no connection of its listener is left: with one socket less the
-//! kernel would lead clients to other workers.
+//! A worker's socket stays open until no connection over UDP is left of its listener: with one socket less
+//! the kernel would lead clients to other workers. Those over TCP are not waited for.
 
 use std::cell::Cell;
 use std::future::{Future, poll_fn};
@@ -62,7 +62,7 @@ pub async fn listen(worker: Rc<Worker>, door: Arc<Door>, socket: UdpSocket) {
     endpoint.refuse_new();
     worker.wheel.wake_all(); // idle connections of this listener end now
     tokio::select! {
-        () = door.connections.none_open() => {}
+        () = door.over_udp.none_open() => {}
         () = door.drain.stopped() => {}
         () = worker.shared.drain.stopped() => {}
     }
@@ -70,7 +70,7 @@ pub async fn listen(worker: Rc<Worker>, door: Arc<Door>, socket: UdpSocket) {
     let timer = worker.wheel.timer();
     let within = |wait| worker.wheel.now() + wait;
     // Connections say why they end, and streams that they are cut.
-    let cut = door.connections.none_open();
+    let cut = door.over_udp.none_open();
     let _ = with_deadline(&timer, within(CLOSE_WITHIN + CLOSE_WITHIN), cut).await;
     endpoint.close();
     let _ = with_deadline(&timer, within(CLOSE_WITHIN), endpoint.idle()).await;
@@ -104,6 +104,7 @@ fn open(
         counter.refused(Code::Overloaded);
         return knock.refuse(); // over max_connections
     };
+    let open = (open, door.over_udp.open());
     shaking.update(|n| n + 1);
     let shaking = Shaking(Rc::clone(shaking));
     let counted = counter.connection_opened();

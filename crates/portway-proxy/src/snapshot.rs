@@ -98,6 +98,8 @@ pub struct Door {
     pub(crate) acceptor: ArcSwapOption<Acceptor>,
     /// Its open connections.
     pub connections: Connections,
+    /// Those of them that are over UDP.
+    pub over_udp: Connections,
     /// The last snapshot that had it, once no config has it any more: what arrives until its
     /// connections have ended is served by that one. The two hold each other until then.
     pub(crate) last: ArcSwapOption<Snapshot>,

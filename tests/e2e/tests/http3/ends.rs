@@ -9,7 +9,7 @@ use super::client::{Client, Quic, get, read};
 use super::{before, setup};
 use crate::pool::Gate;
 use crate::tls::Authority;
-use crate::tls::client::Wishes;
+use crate::tls::client::{TlsClient, Wishes};
 
 const NO_ERROR: u64 = 0x100;
 
@@ -153,6 +153,35 @@ fn http3_comes_and_goes_by_reloads() {
         let quic = Quic::try_connect(addr, "a.example", &wishes, "h3");
         quic.is_ok_and(|quic| Client::over(quic).send(get("/"), b"").status == 200)
     });
+}
+
+/// A WebSocket may last for days.
+#[test]
+fn http3_does_not_wait_for_connections_over_tcp() {
+    let gate = Gate::default();
+    let origin = gated(&gate);
+    let ca = Authority::new();
+    let port = ports::reserve();
+    let addr = port.addr();
+    drop(port);
+    let with = setup(&origin, &ca)
+        .yaml()
+        .replace("bind: 127.0.0.1:0", &format!("bind: {addr}"));
+    let without = with.replace("h2, h3", "h2");
+    let gateway = Gateway::start(&with);
+    let wishes = Wishes::of(&ca);
+    let mut held = TlsClient::connect(addr, "a.example", &wishes);
+    held.send(b"GET /hold HTTP/1.1\r\nHost: a.example\r\n\r\n")
+        .unwrap();
+    origin.wait("it is under way", |seen| seen.request_count == 1);
+    gateway.reload(&without).unwrap();
+    gateway.reload(&with).unwrap();
+    eventually("there is HTTP/3 again", || {
+        let quic = Quic::try_connect(addr, "a.example", &wishes, "h3");
+        quic.is_ok_and(|quic| Client::over(quic).send(get("/"), b"").status == 200)
+    });
+    gate.open();
+    assert_eq!(held.reply().unwrap().status, 200);
 }
 
 #[test]
