@@ -3,6 +3,8 @@
 //! Must hold: each kind of name is read as its own type (a URI is never taken for a DNS name); what
 //! cannot be parsed gives no identity at all rather than half of one.
 
+mod distinguished;
+
 use std::fmt;
 use std::net::IpAddr;
 
@@ -13,7 +15,7 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 /// A verified client's names.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Identity {
-    /// The subject's distinguished name (RFC 4514 order as written: `CN=a, O=b`).
+    /// The subject's distinguished name, in the order as written: `CN=a, O=b`. Escaped as in RFC 4514.
     pub subject: String,
     /// The subject's common name.
     pub common_name: Option<String>,
@@ -52,9 +54,9 @@ impl Identity {
             return None;
         }
         let mut identity = Identity {
-            subject: certificate.subject().to_string(),
+            subject: distinguished::text(certificate.subject()),
             common_name: common_name(&certificate),
-            issuer: certificate.issuer().to_string(),
+            issuer: distinguished::text(certificate.issuer()),
             serial: hex(certificate.raw_serial()),
             dns: Vec::new(),
             uris: Vec::new(),
