@@ -9,6 +9,7 @@
 
 mod confirmation;
 mod endpoint;
+mod fault;
 mod incoming;
 mod names;
 mod outgoing;
@@ -36,9 +37,13 @@ pub use stream::Stream;
 #[doc(hidden)]
 #[must_use]
 pub fn sift(octets: &[u8], piece: usize) -> Option<Vec<u8>> {
-    const SECTION_BYTES_MAX: u64 = 256;
+    const LIMITS: names::Limits = names::Limits {
+        encoded: 256,
+        unpacked: 1024,
+        fields: 16,
+    };
     let watch = watch::Watch::new(&Wheel::new(Clock::system()));
-    let mut sieve = sieve::Sieve::request(SECTION_BYTES_MAX);
+    let mut sieve = sieve::Sieve::request(LIMITS);
     let mut passed = Vec::new();
     for piece in octets.chunks(piece) {
         sieve.take(&Bytes::copy_from_slice(piece), &watch).ok()?;

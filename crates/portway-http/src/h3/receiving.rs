@@ -15,7 +15,8 @@ use quinn::{ReadError, VarInt};
 use tokio::io::AsyncReadExt;
 
 use super::code;
-use super::sieve::{Fault, Piece, Sieve};
+use super::fault::Fault;
+use super::sieve::{Piece, Sieve};
 use super::transport::{Handle, Shared, id, lost, number};
 
 /// The first read of a stream: a request's head, and for most all of it. Others of heads without room.
@@ -174,7 +175,7 @@ impl Drop for Receiving {
                 }
                 return;
             }
-            Poll::Pending if handle.is_whole.get() && self.fault.is_none() => {
+            Poll::Pending if handle.is_answerable() && self.fault.is_none() => {
                 match self.shared.await_end(stream) {
                     Ok(()) => return,
                     Err(back) => stream = back,

@@ -14,7 +14,10 @@ use std::time::Duration;
 use ::h3::error::{ConnectionError, StreamError};
 use bytes::Bytes;
 use http::request::Parts;
-use http::{Method, header::CONTENT_LENGTH};
+use http::{
+    Method,
+    header::{CONTENT_LENGTH, EXPECT},
+};
 use portway_core::{Code, Flood, ProxyError, limits};
 use portway_net::Wheel;
 use quinn::VarInt;
@@ -22,8 +25,9 @@ use quinn::VarInt;
 use super::code;
 use super::confirmation::Confirmation;
 use super::endpoint::Greeted;
+use super::fault::Fault;
 use super::incoming::Incoming;
-use super::sieve::Fault;
+use super::names::Limits;
 use super::stream::Stream;
 use super::transport::{Handle, Quic, Shared};
 use super::watch::Watch;
@@ -80,10 +84,16 @@ impl Connection {
     ) -> Result<Connection, ProxyError> {
         let quic = greeted.0;
         // A head somewhat over the limit is answered by us and logged.
-        let section_bytes_max = (head.head_bytes_max * 2) as u64;
-        let shared = Rc::new(Shared::new(Watch::new(wheel), section_bytes_max));
+        let encoded = (head.head_bytes_max * 2) as u64;
+        let sections = Limits {
+            encoded,
+            // What Huffman's code may unpack to at most must not refuse what is within the limit.
+            unpacked: encoded + (head.fields_max * 64) as u64,
+            fields: head.fields_max * 4,
+        };
+        let shared = Rc::new(Shared::new(Watch::new(wheel), sections));
         let inner = ::h3::server::builder()
-            .max_field_section_size(section_bytes_max)
+            .max_field_section_size(sections.unpacked)
             .send_grease(false)
             .build(Quic::new(quic.clone(), Rc::clone(&shared)))
             .await
@@ -311,7 +321,10 @@ impl Arrived {
 /// waited for. A target of HTTP/1 would be told of a body otherwise.
 fn is_bodiless_by_custom(parts: &Parts) -> bool {
     let methods = [Method::GET, Method::HEAD, Method::OPTIONS, Method::DELETE];
-    methods.contains(&parts.method) && !parts.headers.contains_key(CONTENT_LENGTH)
+    // Who waits to be told to go on has a body.
+    let tells = [CONTENT_LENGTH, EXPECT];
+    let has_body = tells.iter().any(|name| parts.headers.contains_key(name));
+    methods.contains(&parts.method) && !has_body
 }
 
 /// See [`Arrived::deadline`].

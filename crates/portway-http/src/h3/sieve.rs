@@ -12,7 +12,8 @@ use std::collections::VecDeque;
 
 use bytes::{Bytes, BytesMut};
 
-use super::names::{self, Section};
+use super::fault::Fault;
+use super::names::{self, Limits, Section, Unfit};
 use super::watch::Watch;
 
 /// Frame types (RFC 9114, section 7.2).
@@ -42,31 +43,11 @@ const SMALL_FRAME_BYTES: u64 = 4;
 
 /// An empty DATA frame: stands for one that is out of place, which the library ends the connection for.
 const OUT_OF_PLACE: &[u8] = &[0, 0];
+/// A HEADERS frame without a section: stands for one whose section cannot be read, which the library ends the
+/// connection for (RFC 9204, section 2.2).
+const UNREADABLE: &[u8] = &[1, 0];
 /// GET https://x/ as a HEADERS frame: stands for a head that does not reach the library.
 const STAND_IN: &[u8] = &[1, 8, 0, 0, 0xd1, 0xd7, 0x50, 1, b'x', 0xc1];
-
-/// What is wrong with a stream.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Fault {
-    /// A frame that is larger than what its kind may have.
-    TooLarge,
-    /// The stream ends inside a frame.
-    Truncated,
-    /// A field section with names that it must not have.
-    Names(&'static str),
-}
-
-impl std::fmt::Display for Fault {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Fault::TooLarge => "a frame is too large",
-            Fault::Truncated => "the stream ended inside a frame",
-            Fault::Names(what) => what,
-        })
-    }
-}
-
-impl std::error::Error for Fault {}
 
 /// One stream's.
 #[derive(Debug)]
@@ -79,8 +60,7 @@ pub(super) struct Sieve {
     gathered: BytesMut,
     /// Whether the last DATA frame had next to no octets.
     was_small: bool,
-    /// The largest field section, octets as they are encoded.
-    section_bytes_max: u64,
+    limits: Limits,
     place: Place,
     /// What was wrong with the request's head.
     fault: Option<Fault>,
@@ -125,16 +105,21 @@ enum At {
 
 impl Sieve {
     /// For a request's stream.
-    pub(super) fn request(section_bytes_max: u64) -> Sieve {
-        Sieve::new(At::Head, Place::Head, section_bytes_max)
+    pub(super) fn request(limits: Limits) -> Sieve {
+        Sieve::new(At::Head, Place::Head, limits)
     }
 
     /// For a stream in one direction.
     pub(super) fn one_way() -> Sieve {
-        Sieve::new(At::StreamType, Place::OneWay, 0)
+        let limits = Limits {
+            encoded: 0,
+            unpacked: 0,
+            fields: 0,
+        };
+        Sieve::new(At::StreamType, Place::OneWay, limits)
     }
 
-    fn new(at: At, place: Place, section_bytes_max: u64) -> Sieve {
+    fn new(at: At, place: Place, limits: Limits) -> Sieve {
         Sieve {
             at,
             head: [0; FRAME_HEAD_BYTES_MAX],
@@ -142,7 +127,7 @@ impl Sieve {
             out: VecDeque::new(),
             gathered: BytesMut::new(),
             was_small: false,
-            section_bytes_max,
+            limits,
             place,
             fault: None,
         }
@@ -258,7 +243,7 @@ impl Sieve {
             kind::DATA if on_request => self.begin_data(length, watch),
             kind::HEADERS if on_request => {
                 watch.head();
-                if length > self.section_bytes_max {
+                if length > self.limits.encoded {
                     return self.replace(Fault::TooLarge);
                 }
                 self.collect(length)?;
@@ -357,7 +342,7 @@ impl Sieve {
         let At::Whole(frame, 0) = &mut self.at else {
             return Ok(());
         };
-        let frame = std::mem::take(frame).freeze();
+        let mut frame = std::mem::take(frame).freeze();
         self.at = At::Head;
         let section = match self.place {
             Place::OneWay => None,
@@ -366,8 +351,11 @@ impl Sieve {
         };
         if let (Some(section), Some((kind::HEADERS, after))) = (section, varint(&frame)) {
             let length = varint(&frame[after..]).map_or(0, |(_, length)| length);
-            if let Err(what) = names::check(&frame[after + length..], section) {
-                return self.replace(Fault::Names(what));
+            match names::check(&frame[after + length..], section, self.limits) {
+                Ok(()) => {}
+                Err(Unfit::Unreadable) => frame = Bytes::from_static(UNREADABLE),
+                Err(Unfit::TooLarge) => return self.replace(Fault::TooLarge),
+                Err(Unfit::Names(what)) => return self.replace(Fault::Names(what)),
             }
             self.place = match self.place {
                 Place::Head => Place::Body,

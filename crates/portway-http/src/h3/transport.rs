@@ -23,9 +23,11 @@ use portway_core::limits;
 use quinn::{ConnectionError, StoppedError, VarInt, WriteError};
 
 use super::code;
+use super::fault::Fault;
+use super::names::Limits;
 use super::receiving::{self, Receiving};
 use super::room::Room;
-use super::sieve::{Fault, Sieve};
+use super::sieve::Sieve;
 use super::watch::Watch;
 
 /// A client's QUIC connection.
@@ -42,8 +44,7 @@ type Next<S> = Pin<Box<dyn Future<Output = Result<S, ConnectionError>>>>;
 /// What the connection has in common with whoever drives it.
 pub(super) struct Shared {
     pub(super) watch: Rc<Watch>,
-    /// The largest field section, octets as they are encoded.
-    section_bytes_max: u64,
+    sections: Limits,
     pub(super) room: Room,
     /// The stream that was accepted last, until it is asked for.
     pub(super) accepted: RefCell<Option<Rc<Handle>>>,
@@ -58,11 +59,11 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    pub(super) fn new(watch: Watch, section_bytes_max: u64) -> Shared {
+    pub(super) fn new(watch: Watch, sections: Limits) -> Shared {
         Shared {
             watch: Rc::new(watch),
-            section_bytes_max,
-            room: Room::new(section_bytes_max * limits::H3_SECTIONS_COLLECTED),
+            sections,
+            room: Room::new(sections.encoded * limits::H3_SECTIONS_COLLECTED),
             accepted: RefCell::default(),
             has_accepted: Cell::new(false),
             refuses: Cell::new(false),
@@ -147,6 +148,11 @@ impl Handle {
             watch,
             charged: Cell::new(false),
         }
+    }
+
+    /// Whether all of the request that its answer depends on has come.
+    pub(super) fn is_answerable(&self) -> bool {
+        self.is_whole.get() || self.fault.get().is_some()
     }
 
     /// The client has given the request up, which counts until it is answered.
@@ -237,7 +243,7 @@ impl quic::Connection<Bytes> for Quic {
         self.shared.has_accepted.set(true);
         let handle = Rc::new(Handle::new(&send, Rc::clone(&self.shared.watch)));
         self.shared.accepted.replace(Some(Rc::clone(&handle)));
-        let sieve = Sieve::request(self.shared.section_bytes_max);
+        let sieve = Sieve::request(self.shared.sections);
         let shared = Rc::clone(&self.shared);
         let sending = Sending::new(send, shared, Some(Rc::clone(&handle)));
         let shared = Rc::clone(&self.shared);

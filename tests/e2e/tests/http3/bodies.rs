@@ -240,3 +240,24 @@ fn early_hints_and_100_continue_come_before_the_reply() {
     assert_eq!(statuses, [100, 103]);
     assert!(reply.text().contains("data"), "{}", reply.text());
 }
+
+#[test]
+fn whoever_waits_to_be_told_to_go_on_is_told_whatever_the_method() {
+    let origin = Origin::start(|request, conn| {
+        conn.reply(200, &[], request.body.len().to_string());
+    });
+    let (gateway, ca) = before(&origin);
+    let mut client = Client::connect(gateway.addr(), &ca);
+    let request = http::Request::delete("https://a.example/").header("expect", "100-continue");
+    let mut stream = client.begin(request);
+    client.run(async {
+        assert_eq!(stream.recv_response().await.unwrap().status(), 100);
+        stream
+            .send_data(Bytes::from_static(b"12345"))
+            .await
+            .unwrap();
+        stream.finish().await.unwrap();
+        let reply = read(&mut stream).await.unwrap();
+        assert_eq!((reply.status, &*reply.text()), (200, "5"));
+    });
+}

@@ -243,3 +243,30 @@ fn a_host_of_another_certificate_is_misdirected() {
     let reply = client.send(other, b"");
     assert_eq!((reply.status, &*reply.code()), (421, "misdirected_request"));
 }
+
+/// Integers may be written in more octets than they need: what stands behind them is looked at all the same.
+#[test]
+fn integers_written_long_hide_no_names() {
+    const DECOMPRESSION_FAILED: u64 = 0x200;
+    let origin = Origin::start(replies::text("x"));
+    let (gateway, ca) = before(&origin);
+    let quic = Quic::connect(gateway.addr(), &ca);
+    let _control = quic.run(settle(&quic.connection));
+    let ask = |octets: &[u8]| quic.run(exchange(&quic.connection, octets));
+    // A Delta Base of 127.
+    let prefix = [0, 0x7f, 0x80, 0x80, 0x80, 0x80, 0x80, 0];
+    let whole = [&prefix[..], &[0xd1, 0xd7, 0xc1], AUTHORITY].concat();
+    let fine = ask(&frame(1, &whole)).unwrap();
+    assert_eq!(status(&fine), Some(200));
+    for more in [&b"\x51\x06/admin"[..], &[0xd9]] {
+        let reply = ask(&frame(1, &[&whole[..], more].concat())).unwrap();
+        assert_eq!(status(&reply), Some(400), "{more:?}");
+    }
+    let trailers = [&prefix[..], b"\x51\x02/b"].concat();
+    let reply = ask(&[POST, &frame(0, b"abc"), &frame(1, &trailers)].concat()).unwrap();
+    assert_eq!(status(&reply), Some(400));
+    // Ten octets behind the prefix are more than anybody reads.
+    let longer = [&[0, 0x7f][..], &[0x80; 9], &whole[7..]].concat();
+    assert!(ask(&frame(1, &longer)).is_err());
+    assert_eq!(quic.closed_with(), DECOMPRESSION_FAILED);
+}

@@ -109,21 +109,52 @@ fn heads_that_claim_to_be_endless_are_refused_without_being_kept() {
     expect_alive(&gateway, &ca);
 }
 
+#[track_caller]
+fn expect_refused_as_too_large(gateway: &Gateway, count: usize) {
+    let counted = format!("status=\"431\"}} {count}");
+    let metrics = gateway.metrics();
+    let mut lines = metrics.lines().filter(|l| l.contains("requests_total{"));
+    assert!(lines.any(|l| l.ends_with(&counted)), "{metrics}");
+}
+
+/// There is a number of fields for which the library's map of them panics.
+#[test]
+fn tens_of_thousands_of_fields_are_refused_whatever_the_limit_of_octets_is() {
+    let origin = Origin::start(replies::text("x"));
+    let ca = Authority::new();
+    let gateway = super::setup_with(&origin, &ca, ", max_header_bytes: 1MiB").start();
+    let quic = Quic::connect(gateway.addr(), &ca);
+    let _control = quic.run(settle(&quic.connection));
+    let section = [&HEAD[2..], &[0x21, b'x', 0].repeat(30_000)[..]].concat();
+    let length = u32::try_from(section.len()).unwrap() | 0x8000_0000;
+    let octets = [&[1][..], &length.to_be_bytes(), &section].concat();
+    let reply = quic.run(exchange(&quic.connection, &octets));
+    assert!(reply.is_ok(), "it is answered: {reply:?}");
+    expect_refused_as_too_large(&gateway, 1);
+    assert_eq!(origin.request_count(), 0);
+    expect_alive(&gateway, &ca);
+}
+
 /// An entry of the static table is up to a hundred times as large as what names it.
 #[test]
 fn heads_that_unpack_to_more_than_the_limit_are_refused() {
     let origin = Origin::start(replies::text("x"));
-    let (gateway, ca) = before(&origin);
+    let ca = Authority::new();
+    let gateway = super::setup_with(&origin, &ca, ", max_header_bytes: 8KiB").start();
     let quic = Quic::connect(gateway.addr(), &ca);
     let _control = quic.run(settle(&quic.connection));
     // access-control-allow-headers: content-type
     let section = [&HEAD[2..], &[0xe2].repeat(16_000)[..]].concat();
     assert!(section.len() < 16_384);
-    let reply = quic.run(exchange(&quic.connection, &frame(1, &section)));
-    assert!(
-        !matches!(&reply, Ok(reply) if status(reply) == Some(200)),
-        "{reply:?}"
-    );
+    // A value of Huffman's shortest codes, which are five bits long.
+    let length = 15_000 - 127;
+    let length = [0x80 | length as u8 & 0x7f, (length >> 7) as u8];
+    let zeros = [&HEAD[2..], &[0x21, b'x', 0xff], &length, &[0; 15_000]].concat();
+    for (at, section) in [section, zeros].iter().enumerate() {
+        let reply = quic.run(exchange(&quic.connection, &frame(1, section)));
+        assert!(reply.is_ok(), "it is answered: {reply:?}");
+        expect_refused_as_too_large(&gateway, at + 1);
+    }
     assert_eq!(origin.request_count(), 0);
     expect_alive(&gateway, &ca);
 }

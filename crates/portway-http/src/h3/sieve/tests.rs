@@ -5,13 +5,19 @@ use super::*;
 
 const HEAD: &[u8] = &[1, 8, 0, 0, 0xd1, 0xd7, 0x50, 1, b'a', 0xc1];
 
+const LIMITS: Limits = Limits {
+    encoded: 64,
+    unpacked: 1000,
+    fields: 10,
+};
+
 fn watch() -> Watch {
     Watch::new(&Wheel::new(Clock::system()))
 }
 
 /// What passes of these octets in pieces of so many: frames, and between them what of a body came in a row.
 fn passed_in(octets: &[u8], piece: usize) -> Result<Vec<Piece>, Fault> {
-    let mut sieve = Sieve::request(64);
+    let mut sieve = Sieve::request(LIMITS);
     let watch = watch();
     let mut passed = Vec::new();
     for piece in octets.chunks(piece) {
@@ -69,7 +75,7 @@ fn data_out_of_place_passes_as_a_frame_without_octets() {
 #[test]
 fn a_read_makes_a_few_pieces_whatever_its_frames_are() {
     let pieces = |body: &[u8]| {
-        let (mut sieve, watch) = (Sieve::request(64), watch());
+        let (mut sieve, watch) = (Sieve::request(LIMITS), watch());
         sieve.take(&Bytes::from_static(HEAD), &watch).unwrap();
         sieve.pop().unwrap();
         sieve.take(&Bytes::copy_from_slice(body), &watch).unwrap();
@@ -114,7 +120,7 @@ fn a_stream_that_ends_inside_a_frame_is_broken() {
 
 #[test]
 fn a_head_that_is_too_large_is_not_collected_and_another_stands_in() {
-    let mut sieve = Sieve::request(64);
+    let mut sieve = Sieve::request(LIMITS);
     let watch = watch();
     let large = [&[1, 0x80, 1, 0, 0][..], &[0; 5000]].concat();
     sieve.take(&Bytes::from(large), &watch).unwrap();
@@ -131,6 +137,11 @@ fn a_head_that_is_malformed_is_replaced_too_and_trailers_break_the_stream() {
     let trailers = [HEAD, &[1, 3, 0, 0, 0xc1]].concat();
     let fault = Fault::Names("a pseudo-header field in trailers");
     assert_eq!(passed(&trailers), Err(fault));
+    let unreadable = [&[1, 3, 0, 0, 0x80], &[0, 1, b'a'][..]].concat();
+    let wanted = vec![a_frame(UNREADABLE), data(b"a")];
+    assert_eq!(passed(&unreadable), Ok(wanted));
+    let many = [&[1, 13, 0, 0], &[0xdd; 11][..]].concat();
+    assert_eq!(passed(&many), Ok(vec![a_frame(STAND_IN)]));
     let large = [HEAD, &[1, 0x40, 100], &[0; 100]].concat();
     assert_eq!(passed(&large), Err(Fault::TooLarge));
 }
@@ -155,7 +166,7 @@ fn control_streams_have_small_frames_and_others_pass() {
 #[test]
 fn frames_without_work_use_a_budget_up() {
     let flooded = |frame: &[u8], frames: u32| {
-        let (mut sieve, watch) = (Sieve::request(64), watch());
+        let (mut sieve, watch) = (Sieve::request(LIMITS), watch());
         sieve.take(&Bytes::from_static(HEAD), &watch).unwrap();
         for _ in 0..frames {
             sieve.take(&Bytes::copy_from_slice(frame), &watch).unwrap();
