@@ -23,7 +23,7 @@ pub use env::{Env, FixedEnv, ProcessEnv};
 pub use node::{Entry, Kind, Node, Origin, Scalar};
 pub use spanned::Spanned;
 pub use substitute::Hidden;
-pub use value::{Address, Bind, Percent, Scheme, Secret, Size, StatusRange};
+pub use value::{Address, Bind, NoAddress, Percent, Scheme, Secret, Size, StatusRange};
 
 use std::sync::Arc;
 

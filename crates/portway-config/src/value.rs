@@ -9,7 +9,7 @@ mod secret;
 mod size;
 mod status;
 
-pub use address::{Address, Bind, Scheme};
+pub use address::{Address, Bind, NoAddress, Scheme};
 pub use percent::Percent;
 pub use secret::{SECRET_MARK, Secret};
 pub use size::Size;

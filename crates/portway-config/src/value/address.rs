@@ -104,6 +104,31 @@ impl Address {
         parse(text).ok()
     }
 
+    /// Reads an address where a string of the config must be one.
+    ///
+    /// # Errors
+    /// Why it is none, in words that show nothing of it but its scheme: it may hold a password.
+    pub fn read(text: &str) -> Result<Address, NoAddress> {
+        parse(text).map_err(|refused| match refused {
+            Refused::Scheme(scheme) => NoAddress {
+                what: format!("`{scheme}://` is not a scheme"),
+                hint: "use one that is known here",
+            },
+            Refused::Path => NoAddress {
+                what: "an address has no path".to_owned(),
+                hint: "end it after the port",
+            },
+            Refused::Credentials => NoAddress {
+                what: "an address has no user or password".to_owned(),
+                hint: "remove what is before `@`",
+            },
+            Refused::Form(hint) => NoAddress {
+                what: "it is not an address".to_owned(),
+                hint,
+            },
+        })
+    }
+
     /// The address if the host is an IP address and needs no lookup.
     #[must_use]
     pub fn socket_addr(&self) -> Option<SocketAddr> {
@@ -181,6 +206,15 @@ impl Decode for Address {
         let scheme = self.scheme.unwrap_or(Scheme::Http);
         format!("{}://{self}", scheme.as_str()).into()
     }
+}
+
+/// Why a text is no address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NoAddress {
+    /// What is wrong with it.
+    pub what: String,
+    /// What to do.
+    pub hint: &'static str,
 }
 
 #[derive(Debug, PartialEq, Eq)]

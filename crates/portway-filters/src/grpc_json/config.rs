@@ -157,16 +157,24 @@ pub(super) fn compile(node: &Node, cx: &mut Compile<'_>) -> Option<Built> {
 /// The service that tells its descriptors; `Some(None)` if a file has them. `None` after an error was noted.
 #[allow(clippy::option_option)] // the outer one is the way of compile steps
 fn service(config: &GrpcJsonConfig, cx: &mut Compile<'_>) -> Option<Option<Service>> {
-    let at = match Address::parse(&config.descriptors) {
-        Some(at) if matches!(at.scheme, Some(Scheme::Grpc | Scheme::Grpcs)) => at,
-        _ if config.descriptors.starts_with("grpc://")
-            || config.descriptors.starts_with("grpcs://") =>
-        {
-            let what = format!("`{}` is not an address", *config.descriptors);
-            cx.error(config.descriptors.span(), what, "write grpc://HOST:PORT");
+    if !config.descriptors.contains("://") {
+        return Some(None);
+    }
+    let at = match Address::read(&config.descriptors) {
+        Ok(at) if matches!(at.scheme, Some(Scheme::Grpc | Scheme::Grpcs)) => at,
+        Ok(at) => {
+            let scheme = at.scheme.map_or("", Scheme::as_str);
+            let what = format!("no service tells its descriptors at `{scheme}://`");
+            let hint = "write grpc://HOST:PORT or grpcs://HOST:PORT, or the path of a file";
+            cx.error(config.descriptors.span(), what, hint);
             return None;
         }
-        _ => return Some(None),
+        Err(no) => {
+            let what = format!("no service to tell its descriptors: {}", no.what);
+            let hint = format!("{}, as in grpc://HOST:PORT", no.hint);
+            cx.error(config.descriptors.span(), what, hint);
+            return None;
+        }
     };
     let refresh = config.refresh.value();
     if refresh < REFRESH_MIN {
