@@ -12,12 +12,12 @@ use std::sync::Arc;
 
 use portway_acme::Wanted;
 use portway_core::{Clock, Diagnostic, Diagnostics};
+use portway_discovery::reflect::{self, Patience};
 use portway_filter::{Files, Service};
 use portway_plan::Plan;
 use portway_telemetry::access_log::LogOutput;
 use portway_tls::{Acceptor, Connector, Slot, Slots};
 
-use crate::reflect::{self, Patience};
 use crate::snapshot::Snapshot;
 
 /// The TLS of a plan, ready to be used. Its places for certificates are held by the acceptors.

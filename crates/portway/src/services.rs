@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use portway_config::Address;
 use portway_core::Mono;
-use portway_proxy::Patience;
+use portway_discovery::reflect::{Patience, descriptor_set};
 use tokio::sync::mpsc;
 
 use crate::process::Process;
@@ -49,7 +49,7 @@ pub async fn refresh(process: Arc<Process>, causes: mpsc::Sender<Cause>) {
 
 /// Whether a service tells something else than it did.
 fn tells_anew(told: &Told) -> bool {
-    match portway_proxy::descriptor_set(&told.service, Patience::Now) {
+    match descriptor_set(&told.service, Patience::Now) {
         Ok(set) => told.set.as_deref() != Some(&*set),
         Err(error) => {
             let service = &told.service.at;

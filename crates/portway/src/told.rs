@@ -7,8 +7,8 @@
 use std::cell::RefCell;
 use std::sync::Arc;
 
+use portway_discovery::reflect::{Patience, descriptor_sets};
 use portway_filter::Service;
-use portway_proxy::Patience;
 
 /// A service, and what it told last, if it ever did.
 #[derive(Clone, Debug)]
@@ -43,7 +43,7 @@ impl Answers {
                 None => (service, Patience::Starting),
             })
             .collect();
-        let told = portway_proxy::descriptor_sets(&asked);
+        let told = descriptor_sets(&asked);
         let answers = services.into_iter().zip(told).map(|(service, told)| {
             let set = match (told, known(&service)) {
                 (Ok(set), _) => Ok(Arc::from(set)),
