@@ -47,6 +47,10 @@ fn without_route(yaml: String) -> String {
     yaml.replace("name: chat, prefix: /chat", "name: other, prefix: /other")
 }
 
+fn without_listener(yaml: String) -> String {
+    yaml.replace("{ name: public, bind: \"127.0.0.1:0\" }, ", "")
+}
+
 fn with_route_changed(yaml: String) -> String {
     yaml.replace("prefix: /chat,", "prefix: /chat, upgrades: [websocket],")
 }
@@ -66,6 +70,13 @@ fn goes_on<S: Read + Write>(socket: &mut WebSocket<S>) {
 fn a_route_that_goes_during_the_handshake_ends_the_tunnel() {
     reload_during_handshake(without_route, open, ends);
     reload_during_handshake(without_route, open_h2, ends);
+}
+
+/// It is served to its end by the snapshot that had the listener.
+#[test]
+fn a_listener_that_goes_during_the_handshake_ends_the_tunnel() {
+    reload_during_handshake(without_listener, open, ends);
+    reload_during_handshake(without_listener, open_h2, ends);
 }
 
 #[test]
