@@ -78,6 +78,8 @@ pub(crate) struct Parts<'a> {
     pub(crate) workers: usize,
     /// Where the operators' API listens.
     pub(crate) operators: Option<SocketAddr>,
+    /// Listeners that drain.
+    pub(crate) leaving: &'a [Arc<Door>],
 }
 
 /// A snapshot that does not serve yet, with the sockets of its new listeners.
@@ -222,7 +224,12 @@ fn bind(
     old: Option<&Snapshot>,
     plan: &ListenerPlan,
 ) -> Result<(Vec<TcpListener>, Datagrams), BindError> {
-    let leaver = match old.is_some() || changing.inherited.addrs().contains(&plan.bind) {
+    let ours = old.iter().flat_map(|old| &old.listeners);
+    let has_it = ours
+        .chain(parts.leaving)
+        .any(|door| door.has_udp(plan.bind));
+    // Whether the predecessor speaks HTTP/3 there is not told.
+    let leaver = match has_it || changing.inherited.addrs().contains(&plan.bind) {
         true => Leaver::Perhaps,
         false => Leaver::None,
     };
@@ -363,6 +370,8 @@ pub(crate) fn open(
 ) {
     for listener in opened {
         let door = listener.door;
+        let datagrams = listener.datagrams;
+        datagrams.open(&door, &changing.commands, shared, runtime);
         for (at, socket) in listener.sockets.into_iter().enumerate() {
             let worker = &changing.commands[at % changing.commands.len()];
             if worker
@@ -372,8 +381,6 @@ pub(crate) fn open(
                 tracing::error!(listener = %door.name, "a worker did not take its listening socket");
             }
         }
-        let datagrams = listener.datagrams;
-        datagrams.open(&door, &changing.commands, shared, runtime);
     }
 }
 
@@ -418,6 +425,13 @@ pub(crate) fn refresh(changing: &Changing) {
 }
 
 impl Door {
+    /// Whether it may be why somebody else does not get this address for datagrams.
+    fn has_udp(&self, addr: SocketAddr) -> bool {
+        let (own, other) = (self.addr.ip(), addr.ip());
+        let same_ip = own == other || own.is_unspecified() || other.is_unspecified();
+        self.wants_udp && self.addr.port() == addr.port() && same_ip
+    }
+
     fn new(key: u64, plan: &ListenerPlan, addr: SocketAddr, sockets: &[TcpListener]) -> Door {
         let copies = sockets.iter().filter_map(|s| s.try_clone().ok()).collect();
         Door {
@@ -428,6 +442,8 @@ impl Door {
             acceptor: ArcSwapOption::empty(),
             connections: Connections::new(plan.connections_max),
             over_udp: Connections::new(usize::MAX),
+            wants_udp: plan.versions.h3,
+            is_open_over_udp: AtomicBool::new(false),
             warned_ms: AtomicU64::new(0),
             last: ArcSwapOption::empty(),
             sockets: Mutex::new(copies),

@@ -5,6 +5,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use http::header::ALT_SVC;
 use portway_core::ListenerId;
@@ -62,11 +63,17 @@ pub(crate) fn accept_head(exchange: &mut Exchange, listener: &ListenerPlan) {
     }
 }
 
-/// Tells a client of a listener with HTTP/3 about it (RFC 7838), unless it knows.
+/// Tells a client of a listener with HTTP/3 about it (RFC 7838), unless it knows, or somebody else still has
+/// the port.
 #[inline]
 pub(crate) fn announce(snapshot: &Snapshot, listener: &ListenerPlan, exchange: &mut Exchange) {
     if listener.versions.h3 && exchange.protocol != Protocol::Http3 {
-        let services = &snapshot.alt_svc[exchange.client.listener.index()];
-        exchange.own_fields.set(&ALT_SVC, &[services]);
+        let at = exchange.client.listener.index();
+        if snapshot.listeners[at]
+            .is_open_over_udp
+            .load(Ordering::Relaxed)
+        {
+            exchange.own_fields.set(&ALT_SVC, &[&snapshot.alt_svc[at]]);
+        }
     }
 }

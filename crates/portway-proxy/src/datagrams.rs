@@ -2,11 +2,12 @@
 //!
 //! Must hold: they are opened all at once and with nobody else's beside them, since clients are spread over
 //! all sockets of an address. So those of a predecessor process, or of a listener that drains, are waited
-//! for; clients go on over TCP meanwhile. Never: handed to a successor, who knows none of the connections.
+//! for; clients go on over TCP meanwhile, and are told of HTTP/3 when it is there. Never: handed to a successor, who knows none of the connections.
 
 use std::io::ErrorKind;
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use portway_net::BindError;
@@ -54,6 +55,7 @@ pub(crate) fn bind(
     }
     match bind_datagrams(addr, workers) {
         Ok(sockets) => Ok(Datagrams::Open(sockets)),
+        // A stranger who has the port is told of at once, as over TCP.
         Err(error) if error.kind() == ErrorKind::AddrInUse && leaver == Leaver::Perhaps => {
             tracing::info!(listener = %plan.name, %addr, "HTTP/3 begins when its port is free");
             Ok(Datagrams::Later(addr, workers))
@@ -91,12 +93,25 @@ impl Datagrams {
                     tokio::select! {
                         () = door.drain.ending() => {}
                         () = shared.drain.ending() => {}
+                        () = miss(&door, &shared) => {}
                         sockets = when_free(addr, count) => hand_out(sockets, &door, &workers),
                     }
                 });
             }
         }
     }
+}
+
+/// Says so if the port is not free when everybody who was on the way out must have gone.
+async fn miss(door: &Door, shared: &Shared) {
+    let within = shared.current.load().plan.process.drain_timeout;
+    tokio::time::sleep(within + TRY_EVERY * 10).await;
+    tracing::warn!(
+        listener = %door.name,
+        addr = %door.addr,
+        "there is no HTTP/3: somebody else has the UDP port, and it is tried again until it is free"
+    );
+    std::future::pending().await
 }
 
 /// Opens the sockets as soon as nobody else has the address.
@@ -111,6 +126,7 @@ async fn when_free(addr: SocketAddr, count: usize) -> Vec<UdpSocket> {
 
 #[cfg(feature = "http3")]
 fn hand_out(sockets: Vec<UdpSocket>, door: &Arc<Door>, workers: &[mpsc::Sender<Command>]) {
+    door.is_open_over_udp.store(true, Ordering::Relaxed);
     for (socket, worker) in sockets.into_iter().zip(workers) {
         let command = Command::ListenHttp3(Arc::clone(door), socket);
         if worker.try_send(command).is_err() {

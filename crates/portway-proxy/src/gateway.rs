@@ -125,6 +125,7 @@ impl Gateway {
             runtime: background.handle(),
             workers,
             operators: options.operators,
+            leaving: &[],
         };
         let first = apply::build(&parts, &mut changing, None, plan)?;
         let shared = Arc::new(Shared {
@@ -175,6 +176,7 @@ impl Gateway {
         }
         let shared = &self.shared;
         let workers = changing.commands.len();
+        let leaving = self.leaving();
         let parts = apply::Parts {
             clock: &shared.clock,
             sinks: &shared.sinks,
@@ -182,6 +184,7 @@ impl Gateway {
             runtime: &self.handle,
             workers,
             operators: self.operators,
+            leaving: &leaving,
         };
         let old = shared.current.load_full();
         let next = apply::build(&parts, &mut changing, Some(&old), plan)?;
@@ -232,10 +235,7 @@ impl Gateway {
     /// had their last reply.
     #[must_use]
     pub fn open_connections(&self) -> usize {
-        let leaving: Vec<_> = lock(&self.leaving)
-            .iter()
-            .filter_map(Weak::upgrade)
-            .collect();
+        let leaving = self.leaving();
         let snapshot = self.snapshot();
         let doors = snapshot.listeners.iter().chain(&leaving);
         doors.map(|door| door.connections.count()).sum()
@@ -293,6 +293,12 @@ impl Gateway {
         if let Some(background) = lock(&self.background).take() {
             background.shutdown_timeout(STOP_WITHIN);
         }
+    }
+
+    /// Listeners that no config has any more, and that still have something.
+    fn leaving(&self) -> Vec<Arc<Door>> {
+        let leaving = lock(&self.leaving);
+        leaving.iter().filter_map(Weak::upgrade).collect()
     }
 
     pub(crate) fn changing(&self) -> MutexGuard<'_, Changing> {

@@ -73,7 +73,10 @@ pub async fn listen(worker: Rc<Worker>, door: Arc<Door>, socket: UdpSocket) {
     let cut = door.over_udp.none_open();
     let _ = with_deadline(&timer, within(CLOSE_WITHIN + CLOSE_WITHIN), cut).await;
     endpoint.close();
-    let _ = with_deadline(&timer, within(CLOSE_WITHIN), endpoint.idle()).await;
+    // As long as the library has the socket, this has the listener: who wants the address waits for it.
+    let _ = with_deadline(&timer, within(limits::H3_SILENCE_MAX), endpoint.idle()).await;
+    drop(endpoint);
+    tokio::task::yield_now().await;
 }
 
 /// A handshake under way.

@@ -100,6 +100,10 @@ pub struct Door {
     pub connections: Connections,
     /// Those of them that are over UDP.
     pub over_udp: Connections,
+    /// Whether it has UDP sockets, or waits for them.
+    pub(crate) wants_udp: bool,
+    /// Whether its UDP sockets are open: nobody is sent there before.
+    pub(crate) is_open_over_udp: AtomicBool,
     /// The last snapshot that had it, once no config has it any more: what arrives until its
     /// connections have ended is served by that one. The two hold each other until then.
     pub(crate) last: ArcSwapOption<Snapshot>,

@@ -91,6 +91,7 @@ fn swap(gateway: &Gateway, plan: Plan) {
         runtime: &gateway.handle,
         workers: 1,
         operators: None,
+        leaving: &[],
     };
     let old = shared.current.load_full();
     let next = apply::build(&parts, &mut gateway.changing(), Some(&old), plan).unwrap();

@@ -6,7 +6,7 @@ use std::time::Duration;
 use portway_testkit::{Gateway, Origin, eventually, ports, replies};
 
 use super::client::{Client, Quic, get, read};
-use super::{before, setup};
+use super::{before, setup, told};
 use crate::pool::Gate;
 use crate::tls::Authority;
 use crate::tls::client::{TlsClient, Wishes};
@@ -144,7 +144,8 @@ fn http3_comes_and_goes_by_reloads() {
 
     gateway.reload(&without).unwrap();
     gateway.reload(&with).unwrap();
-    // The port is the old connection's until that has ended.
+    // The port is the old connection's until that has ended; nobody is sent there.
+    assert_eq!(told(&gateway, &ca, "http/1.1"), "");
     gate.open();
     assert_eq!(client.run(read(&mut stream)).unwrap().text(), "done");
     assert_eq!(client.quic.closed_with(), NO_ERROR);
@@ -152,6 +153,9 @@ fn http3_comes_and_goes_by_reloads() {
     eventually("there is HTTP/3 again", || {
         let quic = Quic::try_connect(addr, "a.example", &wishes, "h3");
         quic.is_ok_and(|quic| Client::over(quic).send(get("/"), b"").status == 200)
+    });
+    eventually("it is told of", || {
+        !told(&gateway, &ca, "http/1.1").is_empty()
     });
 }
 
@@ -185,7 +189,31 @@ fn http3_does_not_wait_for_connections_over_tcp() {
 }
 
 #[test]
-fn a_udp_port_that_somebody_has_is_told_of_at_the_start() {
+fn a_udp_port_that_somebody_has_is_told_of_by_a_reload() {
+    let origin = Origin::start(replies::text("x"));
+    let ca = Authority::new();
+    let port = ports::reserve();
+    let taken = UdpSocket::bind(port.addr()).unwrap();
+    let bind = format!("bind: {}", port.addr());
+    drop(port);
+    let with = setup(&origin, &ca)
+        .yaml()
+        .replace("bind: 127.0.0.1:0", &bind);
+    let without = with.replace("h2, h3", "h2");
+    let gateway = Gateway::start(&without);
+    let error = gateway.reload(&with).expect_err("the port is taken");
+    assert!(error.contains("(UDP): address already in use"), "{error}");
+    assert_eq!(told(&gateway, &ca, "http/1.1"), "", "the old config stays");
+    drop(taken);
+    gateway.reload(&with).unwrap();
+    eventually("it is told of", || {
+        !told(&gateway, &ca, "http/1.1").is_empty()
+    });
+    assert_eq!(Client::ask(gateway.addr(), &ca, get("/")).status, 200);
+}
+
+#[test]
+fn a_udp_port_that_somebody_has_is_told_of_at_the_start_is_told_of_at_the_start() {
     let origin = Origin::start(replies::text("x"));
     let ca = Authority::new();
     let port = ports::reserve();
