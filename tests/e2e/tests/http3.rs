@@ -17,6 +17,7 @@ use serde_json::Value;
 
 use crate::support::Setup;
 use crate::tls::Authority;
+use crate::tls::client::{TlsClient, Wishes};
 use client::{Client, get, post};
 
 /// A setup whose listener speaks all versions, for `a.example`.
@@ -113,6 +114,14 @@ fn head_and_statuses_without_a_body_end_with_their_head() {
 }
 
 #[test]
+fn an_empty_body_says_that_it_is_empty() {
+    let origin = Origin::start(|_, conn| conn.reply(200, &[], ""));
+    let (gateway, ca) = before(&origin);
+    let reply = Client::ask(gateway.addr(), &ca, get("/"));
+    assert_eq!(reply.headers["content-length"], "0");
+}
+
+#[test]
 fn filters_and_the_gateways_own_replies_are_the_same_here() {
     let origin = Origin::start(replies::text("x"));
     let ca = Authority::new();
@@ -149,6 +158,13 @@ fn clients_over_tcp_are_told_of_it() {
         "here it is the origin's"
     );
 
+    let mut rude = TlsClient::connect(gateway.addr(), "a.example", &Wishes::of(&ca));
+    rude.send(b"GET / HTTP/1.1\r\nHost : a.example\r\n\r\n")
+        .unwrap();
+    let refused = rude.reply().unwrap();
+    assert_eq!(refused.status, 400);
+    assert!(refused.head.contains("alt-svc: h3="), "{}", refused.head);
+
     let outside = setup_with(&origin, &ca, ", h3_port: 443").start();
     assert_eq!(over(&outside, "h2"), "h3=\":443\"; ma=86400");
     let yaml = setup(&origin, &ca).yaml().replace("h2, h3", "h2");
@@ -158,7 +174,6 @@ fn clients_over_tcp_are_told_of_it() {
 
 /// What `Alt-Svc` says over TCP.
 fn told(gateway: &Gateway, ca: &Authority, alpn: &str) -> String {
-    use crate::tls::client::{TlsClient, Wishes};
     if alpn == "http/1.1" {
         let answer = TlsClient::get(gateway.addr(), "a.example", &Wishes::of(ca));
         let line = answer

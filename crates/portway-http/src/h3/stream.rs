@@ -76,11 +76,11 @@ impl streams::Stream for Stream {
             return Err(ProxyError::new(Code::Internal, "a reply was sent before"));
         };
         let length = reply.body.length();
+        let head = streams::reply_head(reply, has_body, own, date);
         let has_body = match reply.body.is_empty() {
             true => HasBody::No,
             false => has_body,
         };
-        let head = streams::reply_head(reply, has_body, own, date);
         let handle = Rc::clone(&self.handle);
         Ok(Some(Outgoing::new(send, handle, head, has_body, length)))
     }

@@ -19,6 +19,7 @@ use portway_plan::ListenerPlan;
 
 use super::rest::Rest;
 use super::{Next, Session, protocol};
+use crate::arrival;
 use crate::finish::note;
 use crate::forward::Lease;
 use crate::http::Handled;
@@ -37,6 +38,7 @@ impl Session {
     ) -> Next {
         self.conn.set_unusable();
         exchange.protocol = protocol(exchange.request.version);
+        arrival::announce(&snapshot.shared, listener, exchange);
         snapshot.shared.no_route.identify(exchange).await;
         let silent = error.kind == Code::ClientGone;
         let mut reply = exchange.problem(error);

@@ -161,6 +161,7 @@ impl<S: Stream> Turn<'_, S> {
 
     /// The reply to a request whose head is wrong.
     async fn refuse(&self, exchange: &mut Exchange, error: ProxyError) -> Reply {
+        arrival::announce(&self.snapshot.shared, self.listener, exchange);
         let filters = &self.snapshot.shared.no_route;
         filters.identify(exchange).await;
         let mut reply = exchange.problem(error);
