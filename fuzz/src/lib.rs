@@ -18,7 +18,9 @@ pub mod host;
 pub mod hyper_oracle;
 pub mod path;
 pub mod path_template;
+pub mod pieces;
 pub mod proxy_protocol;
+pub mod query;
 pub mod request_head;
 pub mod response_head;
 pub mod sni;
@@ -39,6 +41,8 @@ pub const TARGETS: &[Target] = &[
     ("proxy_protocol", proxy_protocol::check),
     ("sni", sni::check),
     ("path_template", path_template::check),
+    ("query", query::check),
+    ("pieces", pieces::check),
     ("grpc_web", grpc_web::check),
     ("h2_head", h2_head::check),
     ("h2_meter", h2_meter::check),

@@ -98,12 +98,6 @@ impl Scheme {
 }
 
 impl Address {
-    /// Reads an address where a string of the config may be one; `None` if it is none.
-    #[must_use]
-    pub fn parse(text: &str) -> Option<Address> {
-        parse(text).ok()
-    }
-
     /// Reads an address where a string of the config must be one.
     ///
     /// # Errors

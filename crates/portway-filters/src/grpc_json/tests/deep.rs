@@ -4,14 +4,24 @@
 use super::*;
 use crate::grpc_json::field::NAMES_MAX;
 
-/// A message that holds its own type; the e2e tests use its set.
+/// A message that holds its own type, and every other; the e2e tests and the fuzzer use its set.
 const NODE: &str = r#"
 syntax = "proto3";
 package t;
 import "google/api/annotations.proto";
-message Node { string s = 1; Node a = 2; repeated string many = 3; }
+import "google/protobuf/timestamp.proto";
+import "google/protobuf/field_mask.proto";
+import "google/protobuf/wrappers.proto";
+enum Color { NONE = 0; RED = 3; }
+message Node {
+  string s = 1; Node a = 2; repeated string many = 3; repeated int32 numbers = 4; double d = 5; bool b = 6;
+  bytes octets = 7; Color color = 8; map<string, Node> map = 9; uint64 u = 10; repeated Node nodes = 11;
+  google.protobuf.Timestamp at = 12; google.protobuf.FieldMask mask = 13; google.protobuf.Int64Value wrapped = 14;
+  oneof one { string x = 15; Node y = 16; }
+}
 service Nodes {
   rpc Get(Node) returns (Node) { option (google.api.http) = { get: "/n" }; }
+  rpc Bound(Node) returns (Node) { option (google.api.http) = { post: "/b/{a.s=x/*}/{u}" body: "y" }; }
 }
 "#;
 
