@@ -14,7 +14,7 @@ use portway_http::body::PollFrame;
 use portway_http::grpc::messages::{PREFIX_BYTES, prefix};
 use portway_http::{Body, BodyLength, BodyStream, Frame};
 use prost_reflect::{
-    DeserializeOptions, DynamicMessage, FieldDescriptor, MessageDescriptor, Value,
+    DeserializeOptions, DynamicMessage, FieldDescriptor, Kind, MessageDescriptor, Value,
 };
 use serde::de::IgnoredAny;
 
@@ -102,7 +102,13 @@ impl Reading {
             BodyIs::Field(field) if field.is_list() => return None,
             BodyIs::Field(field) => field.kind().as_message()?.clone(),
         };
-        (message.full_name() == HTTP_BODY).then_some(message)
+        // A service that tells its own descriptors may give the name to something else.
+        let is = |name: &str, kind: Kind| {
+            let field = message.get_field_by_name(name);
+            field.is_some_and(|field| !field.is_list() && field.kind() == kind)
+        };
+        let fits = is("content_type", Kind::String) && is("data", Kind::Bytes);
+        (message.full_name() == HTTP_BODY && fits).then_some(message)
     }
 
     /// The message of a body, without what path and query say.

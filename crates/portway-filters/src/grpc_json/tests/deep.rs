@@ -319,3 +319,31 @@ fn messages_are_encoded_as_they_are() {
     assert_eq!(octets.len(), prost::Message::encoded_len(&message));
     assert_eq!(DynamicMessage::decode(deep, &*octets).unwrap(), message);
 }
+
+/// Nor is every message a body as it is that says so by its name.
+#[test]
+fn a_raw_body_has_the_fields_of_one() {
+    const OWN: &str = r#"
+    syntax = "proto3";
+    package google.api;
+    message HttpBody { int32 content_type = 1; string data = 2; }
+    service S { rpc A(HttpBody) returns (HttpBody); }
+    "#;
+    let pool = pool_of(OWN);
+    let (rules, _) = rules_of(&pool, true);
+    let Found::Value(rule) = rules.find("POST", "/google.api.S/A", &mut Vec::new()) else {
+        panic!("no method");
+    };
+    let reading = Reading {
+        rule: Arc::clone(rule),
+        unknown: Unknown::Reject,
+        message_bytes_max: 100,
+        content_type: "text/x".into(),
+    };
+    let body = Body::from("{\"data\":\"x\"}");
+    let mut body = reading.body(body, Overlay::default()).unwrap();
+    let Frame::Data(framed) = now(body.frame()).unwrap().unwrap() else {
+        panic!("trailers");
+    };
+    assert_eq!(&framed[5..], b"\x12\x01x");
+}
