@@ -1,6 +1,6 @@
 //! Budgets for frames that cost a client nothing and us something: the floods of the last years
 //! (CVE-2019-9512 to -9518, CVE-2023-44487, CVE-2024-27316, CVE-2025-8671). The same pass holds
-//! [`super::rules`] against them.
+//! `rules.rs` against them.
 //!
 //! Must hold: what an honest client sends along with its work never uses a budget up, since work earns
 //! frames; what comes without work does, whatever its kind. Octets are looked at in passing: only the
