@@ -33,20 +33,16 @@ use crate::worker::Worker;
 /// until the connection is closed, at least: a few round trips, so that what it sent meanwhile is served,
 /// and what it is told arrives.
 const PART_AFTER: Duration = Duration::from_millis(100);
+/// A socket that failed is left alone for this long.
+const TAKE_UP_AFTER: Duration = Duration::from_secs(1);
 /// The last words of connections are said within this time.
 const CLOSE_WITHIN: Duration = Duration::from_millis(200);
 
 /// Accepts on one socket of a listener until the listener or the process ends.
 pub async fn listen(worker: Rc<Worker>, door: Arc<Door>, socket: UdpSocket) {
-    let endpoint = match door.acceptor().map(|a| Endpoint::new(socket, &a)) {
-        Some(Ok(Some(endpoint))) => endpoint,
-        None | Some(Ok(None)) => return,
-        Some(Err(error)) => {
-            tracing::error!(listener = %door.name, %error, "cannot accept HTTP/3");
-            return;
-        }
+    let Some(mut endpoint) = endpoint_on(&socket, &door) else {
+        return;
     };
-    let endpoint = Rc::new(endpoint);
     let mut counter = Counter::new(&worker, &door.name);
     let shaking = Rc::new(Cell::new(0));
     loop {
@@ -55,7 +51,17 @@ pub async fn listen(worker: Rc<Worker>, door: Arc<Door>, socket: UdpSocket) {
             () = door.drain.ending() => break,
             () = worker.shared.drain.ending() => break,
         };
-        let Some(knock) = knock else { break };
+        let Some(knock) = knock else {
+            // It failed, and its connections with it. As long as `socket` is there, clients of other workers
+            // stay with them.
+            tracing::error!(listener = %door.name, "a UDP socket failed; it is taken up again");
+            tokio::time::sleep(TAKE_UP_AFTER).await;
+            match endpoint_on(&socket, &door) {
+                Some(another) => endpoint = another,
+                None => break,
+            }
+            continue;
+        };
         counter.follow(&worker, &door);
         open(&worker, &door, &endpoint, &counter.handle, &shaking, knock);
     }
@@ -75,8 +81,23 @@ pub async fn listen(worker: Rc<Worker>, door: Arc<Door>, socket: UdpSocket) {
     endpoint.close();
     // As long as the library has the socket, this has the listener: who wants the address waits for it.
     let _ = with_deadline(&timer, within(limits::H3_SILENCE_MAX), endpoint.idle()).await;
-    drop(endpoint);
+    drop((endpoint, socket));
     tokio::task::yield_now().await;
+}
+
+/// What accepts on a copy of the socket; `None` if HTTP/3 is not spoken, or if it cannot, which is logged.
+fn endpoint_on(socket: &UdpSocket, door: &Door) -> Option<Rc<Endpoint>> {
+    let acceptor = door.acceptor()?;
+    let endpoint = socket
+        .try_clone()
+        .and_then(|copy| Endpoint::new(copy, &acceptor));
+    match endpoint {
+        Ok(endpoint) => endpoint.map(Rc::new),
+        Err(error) => {
+            tracing::error!(listener = %door.name, %error, "cannot accept HTTP/3");
+            None
+        }
+    }
 }
 
 /// A handshake under way.
