@@ -19,7 +19,7 @@ mod tunnel;
 pub use client::Client;
 pub use incoming::Incoming;
 pub use outgoing::{Frames, Outgoing};
-pub use server::{Arrived, Connection, Ended, Stream};
+pub use server::{Arrived, Connection, Stream};
 pub use tunnel::{Tunnel, Waiting};
 
 /// What a client sends first (RFC 9113, section 3.4).

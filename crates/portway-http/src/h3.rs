@@ -29,7 +29,7 @@ use sieve::Piece;
 pub use confirmation::Confirmation;
 pub use endpoint::{Endpoint, Greeted, Greeting, Knock};
 pub use outgoing::Outgoing;
-pub use server::{Arrived, Asked, Connection, Deadline, Ended};
+pub use server::{Arrived, Asked, Connection, Deadline};
 pub use stream::Stream;
 
 /// What of the octets of a request's stream passes if they come in pieces of so many, frames for the `h3` crate

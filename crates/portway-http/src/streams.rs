@@ -18,7 +18,7 @@ use std::task::{Context, Poll};
 
 use http::header::CONTENT_LENGTH;
 use http::{HeaderValue, Response, StatusCode};
-use portway_core::ProxyError;
+use portway_core::{Flood, ProxyError};
 
 use crate::body::{Body, BodyLength};
 use crate::exchange::{Exchange, Protocol};
@@ -28,6 +28,17 @@ use crate::hygiene::intake::Peer;
 use crate::own_fields::OwnFields;
 use crate::reply::Reply;
 use crate::upgrade::Line;
+
+/// How a connection ended.
+#[derive(Debug)]
+pub enum Ended {
+    /// In order.
+    Closed,
+    /// By a flood.
+    Flood(Flood),
+    /// Because it broke, or what came was not the protocol.
+    Broken(ProxyError),
+}
 
 /// A request that arrived on a stream, not yet looked at.
 pub trait Request {

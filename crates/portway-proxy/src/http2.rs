@@ -12,15 +12,16 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use portway_core::{Mono, limits};
+use portway_core::Mono;
+use portway_http::Protocol;
 use portway_http::h1::Io;
-use portway_http::h2::{Arrived, Connection, Ended};
-use portway_http::streams::{Request, Stream};
+use portway_http::h2::{Arrived, Connection};
+use portway_http::streams::{Ended, Request, Stream};
 use portway_net::{Lingering, Timer, with_deadline};
 use portway_plan::ClientTimeouts;
 
 use crate::snapshot::Door;
-use crate::streams::{self, GRACE, Running, Session};
+use crate::streams::{self, GRACE, Session};
 use crate::worker::Worker;
 
 /// Serves a client's connection to its end. `early` was read from it before it was known to be HTTP/2.
@@ -56,7 +57,7 @@ pub async fn serve(
         lingering: None,
     };
     let ended = poll_fn(|cx| driver.poll(cx)).await;
-    driver.report(&ended);
+    driver.session.report(Protocol::Http2, &ended);
 }
 
 struct Driver {
@@ -110,12 +111,10 @@ impl Driver {
 
     fn start(&mut self, arrived: Arrived) {
         self.seen_request = true;
-        // The library forgets a stream that was reset; its exchange may still have to notice.
-        if self.session.running() >= limits::H2_STREAMS_MAX as usize {
+        let Some(running) = self.session.run_another() else {
             arrived.stream().refuse();
             return;
-        }
-        let running = Running::new(&self.session);
+        };
         tokio::task::spawn_local(streams::exchange(running, arrived));
     }
 
@@ -161,26 +160,5 @@ impl Driver {
             self.quiet_since = None;
         }
         None
-    }
-
-    fn report(&self, ended: &Ended) {
-        match ended {
-            Ended::Closed => {}
-            Ended::Flood(flood) => {
-                self.session.worker.shard.http2_flood(*flood);
-                tracing::warn!(
-                    listener = %self.session.door.name,
-                    peer = %self.session.peer,
-                    kind = flood.as_str(),
-                    "an HTTP/2 connection was ended: too many frames without work"
-                );
-            }
-            Ended::Broken(error) => tracing::debug!(
-                listener = %self.session.door.name,
-                peer = %self.session.peer,
-                %error,
-                "an HTTP/2 connection broke"
-            ),
-        }
     }
 }

@@ -17,7 +17,9 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use portway_core::{Code, Mono, limits};
-use portway_http::h3::{Arrived, Confirmation, Connection, Ended, Endpoint, Greeted, Knock};
+use portway_http::Protocol;
+use portway_http::h3::{Arrived, Confirmation, Connection, Endpoint, Greeted, Knock};
+use portway_http::streams::Ended;
 use portway_net::{Timer, with_deadline};
 use portway_plan::ClientTimeouts;
 use portway_telemetry::metrics::ListenerHandle;
@@ -209,7 +211,7 @@ async fn serve(
         cut_at: None,
     };
     let ended = poll_fn(|cx| driver.poll(cx)).await;
-    driver.report(&ended);
+    driver.session.report(Protocol::Http3, &ended);
 }
 
 struct Driver {
@@ -269,11 +271,9 @@ impl Driver {
     fn start(&mut self, arrived: Arrived) {
         self.seen_request = true;
         self.quiet_since = None;
-        // QUIC forgets a stream that was reset; its exchange may still have to notice.
-        if self.session.running() >= limits::H2_STREAMS_MAX as usize {
+        let Some(running) = self.session.run_another() else {
             return arrived.refuse();
-        }
-        let running = Running::new(&self.session);
+        };
         tokio::task::spawn_local(request(running, arrived, self.timeouts));
     }
 
@@ -303,27 +303,6 @@ impl Driver {
             self.connection.part();
         } else {
             self.connection.abort();
-        }
-    }
-
-    fn report(&self, ended: &Ended) {
-        match ended {
-            Ended::Closed => {}
-            Ended::Flood(flood) => {
-                self.session.worker.shard.http3_flood(*flood);
-                tracing::warn!(
-                    listener = %self.session.door.name,
-                    peer = %self.session.peer,
-                    kind = flood.as_str(),
-                    "an HTTP/3 connection was ended: too many frames without work"
-                );
-            }
-            Ended::Broken(error) => tracing::debug!(
-                listener = %self.session.door.name,
-                peer = %self.session.peer,
-                %error,
-                "an HTTP/3 connection broke"
-            ),
         }
     }
 }

@@ -14,6 +14,10 @@ use std::sync::Arc;
 use std::task::Waker;
 use std::time::Duration;
 
+use portway_core::limits;
+use portway_http::Protocol;
+use portway_http::streams::Ended;
+
 use crate::snapshot::Door;
 use crate::worker::Worker;
 
@@ -34,13 +38,6 @@ pub(crate) struct Session {
 
 /// Counts an exchange as running.
 pub(crate) struct Running(pub(crate) Rc<Session>);
-
-impl Running {
-    pub(crate) fn new(session: &Rc<Session>) -> Running {
-        session.running.set(session.running.get() + 1);
-        Running(Rc::clone(session))
-    }
-}
 
 impl Drop for Running {
     fn drop(&mut self) {
@@ -70,6 +67,42 @@ impl Session {
             running: Cell::new(0),
             driver: Cell::new(None),
         })
+    }
+
+    /// Counts one more exchange; `None` if there are as many as may be: a stream that was reset is forgotten
+    /// where streams are counted, but its exchange may still have to notice.
+    pub(crate) fn run_another(self: &Rc<Session>) -> Option<Running> {
+        let before = self.running.get();
+        (before < limits::H2_STREAMS_MAX as usize).then(|| {
+            self.running.set(before + 1);
+            Running(Rc::clone(self))
+        })
+    }
+
+    /// Counts and logs how the connection ended.
+    pub(crate) fn report(&self, protocol: Protocol, ended: &Ended) {
+        let (listener, version) = (&self.door.name, protocol.as_str());
+        match ended {
+            Ended::Closed => {}
+            Ended::Flood(flood) => {
+                match protocol {
+                    Protocol::Http3 => self.worker.shard.http3_flood(*flood),
+                    _ => self.worker.shard.http2_flood(*flood),
+                }
+                tracing::warn!(
+                    %listener,
+                    peer = %self.peer,
+                    kind = flood.as_str(),
+                    "an {version} connection was ended: too many frames without work"
+                );
+            }
+            Ended::Broken(error) => tracing::debug!(
+                %listener,
+                peer = %self.peer,
+                %error,
+                "an {version} connection broke"
+            ),
+        }
     }
 
     /// Exchanges that run.

@@ -14,7 +14,7 @@ use ::h2::server::{Builder, SendResponse};
 use ::h2::{Reason, RecvStream};
 use bytes::Bytes;
 use http::{HeaderMap, Response, StatusCode};
-use portway_core::{Code, Flood, ProxyError, limits};
+use portway_core::{Code, ProxyError, limits};
 use portway_net::Wheel;
 use tokio::io::{AsyncRead, AsyncWrite};
 
@@ -27,7 +27,7 @@ use crate::h1::{DateCache, HeadLimits, Role};
 use crate::hygiene::intake::Peer;
 use crate::own_fields::OwnFields;
 use crate::reply::Reply;
-use crate::streams::{self, HasBody, Taken, fields, head};
+use crate::streams::{self, Ended, HasBody, Taken, fields, head};
 use crate::upgrade::{Line, Upgrade, WEBSOCKET_ACCEPT, Wanted};
 
 /// A connection from a client.
@@ -44,17 +44,6 @@ enum State {
     Leaving,
     /// The client was told that this is over.
     Aborted,
-}
-
-/// How a connection ended.
-#[derive(Debug)]
-pub enum Ended {
-    /// In order.
-    Closed,
-    /// By a flood.
-    Flood(Flood),
-    /// Because it broke, or what came was no HTTP/2.
-    Broken(ProxyError),
 }
 
 impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {

@@ -18,7 +18,7 @@ use http::{
     Method,
     header::{CONTENT_LENGTH, EXPECT},
 };
-use portway_core::{Code, Flood, ProxyError, limits};
+use portway_core::{Code, ProxyError, limits};
 use portway_net::Wheel;
 use quinn::VarInt;
 
@@ -35,7 +35,7 @@ use crate::body::{Body, BodyLength};
 use crate::exchange::{Downstream, Exchange, Protocol};
 use crate::h1::{HeadLimits, Role};
 use crate::hygiene::intake::Peer;
-use crate::streams::{self, Taken, head};
+use crate::streams::{self, Ended, Taken, head};
 
 /// So long a client may keep a confirmation back (RFC 9000, section 18.2, `max_ack_delay`).
 const ACK_DELAY_MAX: Duration = Duration::from_millis(25);
@@ -59,17 +59,6 @@ enum State {
     Parting,
     /// It is over.
     Aborted,
-}
-
-/// How a connection ended.
-#[derive(Debug)]
-pub enum Ended {
-    /// In order.
-    Closed,
-    /// By a flood.
-    Flood(Flood),
-    /// Because it broke, or what came was no HTTP/3.
-    Broken(ProxyError),
 }
 
 impl Connection {
