@@ -11,6 +11,7 @@ mod frames;
 mod handshakes;
 mod heads;
 mod hostile;
+mod sockets;
 
 use portway_testkit::{Folder, Gateway, Origin, eventually, replies};
 use serde_json::Value;

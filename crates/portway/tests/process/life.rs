@@ -1,5 +1,6 @@
 //! From start to end: changes of the config, drain, successors.
 
+use std::net::UdpSocket;
 use std::os::unix::fs::symlink;
 use std::time::Duration;
 
@@ -313,6 +314,62 @@ fn a_successor_may_have_more_workers_or_fewer() {
             .output()
             .contains("not every worker accepts")
     );
+    running.operators("POST", "/drain", "").expect_status(202);
+}
+
+/// The sockets for datagrams of a port of the loopback interface, by their numbers.
+fn datagrams(port: u16) -> Vec<String> {
+    let table = std::fs::read_to_string("/proc/net/udp").unwrap();
+    let local = format!("0100007F:{port:04X}");
+    let fields = table.lines().map(|line| line.split_whitespace());
+    let here = fields.filter(|fields| fields.clone().nth(1) == Some(&*local));
+    here.filter_map(|mut fields| fields.nth(9).map(str::to_owned))
+        .collect()
+}
+
+/// Whether somebody speaks QUIC there: who is asked for a version that there is not says which there are
+/// (RFC 9000, section 6.1).
+fn speaks_quic(port: u16) -> bool {
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    socket.connect(("127.0.0.1", port)).unwrap();
+    socket
+        .set_read_timeout(Some(Duration::from_millis(500)))
+        .unwrap();
+    let mut hello = [0; 1200];
+    hello[..7].copy_from_slice(&[0xc0, 0x1a, 0x2a, 0x3a, 0x4a, 8, b'x']);
+    hello[14] = 8;
+    let mut answer = [0; 1500];
+    let asked = socket.send(&hello).and_then(|_| socket.recv(&mut answer));
+    asked.is_ok_and(|length| length > 7 && answer[1..5] == [0; 4])
+}
+
+/// Those of two processes never share a port: each would get the other's clients.
+#[test]
+fn a_successor_opens_its_own_sockets_for_http3() {
+    let (files, secure) = (Folder::new(), reserve());
+    let made = rcgen::generate_simple_self_signed(vec!["a.example".to_owned()]).unwrap();
+    files.write("a.key", made.signing_key.serialize_pem());
+    files.write("a.pem", made.cert.pem());
+    let at = files.path().display();
+    let mut running = Running::start_with(&format!(
+        "listeners: [ {{ name: secure, bind: \"{}\", protocol: https, \
+         http: {{ versions: [h1, h3] }}, \
+         tls: {{ certificates: [ {{ cert: {at}/a.pem, key: {at}/a.key }} ] }} }} ]\n",
+        secure.addr()
+    ));
+    let port = secure.port();
+    let before = datagrams(port);
+    assert_eq!(before.len(), 2, "one for each worker");
+    assert!(speaks_quic(port));
+    running.process.signal(Signal::USR2);
+    running.process.wait_output("the successor serves");
+    eventually("the successor has its own", || {
+        let now = datagrams(port);
+        let kept = now.iter().filter(|number| before.contains(number)).count();
+        assert!(kept == 0 || now.len() == kept, "{before:?} beside {now:?}");
+        kept == 0 && now.len() == 2
+    });
+    eventually("it answers", || speaks_quic(port));
     running.operators("POST", "/drain", "").expect_status(202);
 }
 

@@ -1,7 +1,7 @@
 //! A client on the `h3` crate, and one that writes octets onto QUIC streams itself, to break the rules.
 
 use std::future::Future;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -63,7 +63,11 @@ impl Quic {
         tls.alpn_protocols = vec![alpn.as_bytes().to_vec()];
         let crypto = QuicClientConfig::try_from(tls).unwrap();
         let connected = runtime.block_on(async {
-            let mut endpoint = Endpoint::client((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
+            let own: IpAddr = match addr {
+                SocketAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+                SocketAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+            };
+            let mut endpoint = Endpoint::client((own, 0).into()).unwrap();
             endpoint.set_default_client_config(ClientConfig::new(Arc::new(crypto)));
             let connecting = endpoint.connect(addr, host).unwrap();
             let connection = tokio::time::timeout(TIMEOUT, connecting)

@@ -11,7 +11,7 @@ use tokio::net::UdpSocket;
 use tokio::runtime::Runtime;
 use tokio::time::{Sleep, sleep, timeout};
 
-use super::client::{Client, HEAD, Quic, get, read, settle};
+use super::client::{Client, HEAD, Quic, get, post, read, settle};
 use super::{before, setup};
 use crate::tls::Authority;
 
@@ -27,6 +27,11 @@ struct Distance {
 
 impl Distance {
     fn to(gateway: SocketAddr, one_way: Duration) -> Distance {
+        Distance::losing(gateway, one_way, usize::MAX)
+    }
+
+    /// One datagram of so many is lost each way.
+    fn losing(gateway: SocketAddr, one_way: Duration, one_of: usize) -> Distance {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()
@@ -46,8 +51,8 @@ impl Distance {
             let (length, client) = near.recv_from(&mut packet).await.unwrap();
             near.connect(client).await.unwrap();
             far.send(&packet[..length]).await.unwrap();
-            let there = carry(&near, &far, one_way, &carrying);
-            let back = carry(&far, &near, one_way, &carrying);
+            let there = carry(&near, &far, one_way, one_of, &carrying);
+            let back = carry(&far, &near, one_way, one_of, &carrying);
             tokio::join!(there, back);
         });
         Distance {
@@ -59,16 +64,18 @@ impl Distance {
 }
 
 /// In order: what overtakes looks like loss.
-async fn carry(from: &UdpSocket, to: &UdpSocket, wait: Duration, dark: &AtomicBool) {
+async fn carry(from: &UdpSocket, to: &UdpSocket, wait: Duration, one_of: usize, dark: &AtomicBool) {
     let (underway, mut arriving) = tokio::sync::mpsc::channel::<(Pin<Box<Sleep>>, Vec<u8>)>(4096);
     let departing = async {
         let mut packet = vec![0; 65536];
+        let mut count = 0;
         loop {
             // An error says that the other end of a past datagram is gone.
             let Ok(length) = from.recv(&mut packet).await else {
                 continue;
             };
-            if !dark.load(Ordering::Relaxed) {
+            count += 1;
+            if count % one_of != 0 && !dark.load(Ordering::Relaxed) {
                 // With no room it is lost.
                 let _ = underway.try_send((Box::pin(sleep(wait)), packet[..length].to_vec()));
             }
@@ -95,6 +102,20 @@ async fn arriving(receive: &mut quinn::RecvStream) -> Result<usize, quinn::ReadE
         came += octets;
     }
     Ok(came)
+}
+
+#[test]
+fn what_is_lost_on_the_way_is_sent_again_both_ways() {
+    let origin = Origin::start(|request, conn| conn.reply(200, &[], request.body.clone()));
+    let (gateway, ca) = before(&origin);
+    let distance = Distance::losing(gateway.addr(), Duration::from_millis(5), 20);
+    let body: &'static [u8] = vec![b'x'; LONG].leak();
+    let mut client = Client::connect(distance.addr, &ca);
+    for _ in 0..2 {
+        assert!(client.send(post("/"), body).body == body);
+    }
+    gateway.drain(Duration::from_secs(60));
+    assert_eq!(client.quic.closed_with(), NO_ERROR);
 }
 
 #[test]
