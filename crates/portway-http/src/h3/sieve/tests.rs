@@ -148,16 +148,22 @@ fn a_head_that_is_malformed_is_replaced_too_and_trailers_break_the_stream() {
 
 #[test]
 fn control_streams_have_small_frames_and_others_pass() {
+    let watch = watch();
     let take = |octets: &[u8]| {
-        let (mut sieve, watch) = (Sieve::one_way(), watch());
+        let mut sieve = Sieve::one_way();
         sieve.take(&Bytes::copy_from_slice(octets), &watch)?;
         let passed = std::iter::from_fn(|| sieve.pop()).map(|piece| match piece {
             Piece::Frame(octets) | Piece::Data(octets) => octets,
         });
         Ok::<_, Fault>(passed.flatten().collect::<Vec<u8>>())
     };
-    let control = [0, 4, 2, 1, 0, 7, 1, 0];
+    let control = [0, 4, 2, 1, 0, 0xd, 1, 0];
     assert_eq!(take(&control), Ok(control.to_vec()));
+    assert!(!watch.has_said_goaway());
+    // The library would answer it by one that disowns a request that is served.
+    let goaway = [0, 4, 2, 1, 0, 7, 1, 0];
+    assert_eq!(take(&goaway), Ok(control.to_vec()));
+    assert!(watch.has_said_goaway());
     assert_eq!(take(&[0, 4, 0x80, 1, 0, 0]), Err(Fault::TooLarge));
     let encoder = [&[2][..], &[0; 300]].concat();
     assert_eq!(take(&encoder), Ok(encoder.clone()));
