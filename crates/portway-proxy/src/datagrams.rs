@@ -7,7 +7,6 @@
 use std::io::ErrorKind;
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use portway_net::BindError;
@@ -126,7 +125,8 @@ async fn when_free(addr: SocketAddr, count: usize) -> Vec<UdpSocket> {
 
 #[cfg(feature = "http3")]
 fn hand_out(sockets: Vec<UdpSocket>, door: &Arc<Door>, workers: &[mpsc::Sender<Command>]) {
-    door.is_open_over_udp.store(true, Ordering::Relaxed);
+    door.is_open_over_udp
+        .store(true, std::sync::atomic::Ordering::Relaxed);
     for (socket, worker) in sockets.into_iter().zip(workers) {
         let command = Command::ListenHttp3(Arc::clone(door), socket);
         if worker.try_send(command).is_err() {
