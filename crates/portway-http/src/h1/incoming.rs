@@ -2,7 +2,8 @@
 //!
 //! Must hold: a body ends exactly where its framing says; a connection that ends earlier is an error,
 //! never an end (RFC 9112, section 8). A target's connection goes home the moment its reply is
-//! complete and the request was sent whole, and never otherwise.
+//! complete and the request was sent whole, and never otherwise; from then on it is another exchange's, and
+//! whoever still asks for frames is told of the end without a look at it.
 
 use std::fmt;
 use std::rc::Rc;
@@ -32,6 +33,8 @@ pub struct Incoming {
     /// The rest of the request, if the reply began before all of it was sent.
     pump: Option<Box<Pump>>,
     home: Option<Rc<dyn Home>>,
+    /// All of it has been handed out: what the connection brings now is of another message.
+    ended: bool,
 }
 
 impl Incoming {
@@ -42,6 +45,7 @@ impl Incoming {
             conn,
             pump: None,
             home: None,
+            ended: false,
         }
     }
 
@@ -53,6 +57,7 @@ impl Incoming {
             conn,
             pump,
             home: Some(home),
+            ended: false,
         }
     }
 
@@ -78,8 +83,13 @@ impl Incoming {
     /// must be dropped or copied before the caller waits for anything.
     pub fn poll_passing(&mut self, cx: &mut Context<'_>, bytes_max: usize) -> PollFrame {
         self.poll_pump(cx);
+        if self.ended {
+            self.go_home(); // if the request's rest kept it until now
+            return Poll::Ready(None);
+        }
         let frame = ready!(self.conn.poll_body(cx, bytes_max));
         if self.conn.body_is_done() {
+            self.ended = true;
             self.go_home();
         }
         Poll::Ready(frame)
@@ -102,6 +112,9 @@ impl Incoming {
     /// What is known of the octets that are still to come.
     #[must_use]
     pub fn length(&self) -> BodyLength {
+        if self.ended {
+            return BodyLength::Exact(0);
+        }
         match self.conn.0.borrow().decoder {
             Decoder::Done => BodyLength::Exact(0),
             Decoder::Length(left) => BodyLength::Exact(left),

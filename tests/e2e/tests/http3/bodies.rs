@@ -60,6 +60,45 @@ fn large_bodies_pass_whole() {
     assert!(reply.body == body);
 }
 
+/// More than goes out at once, so that replies wait for the client between their pieces and before their end,
+/// while connections to the origin serve others.
+#[test]
+fn replies_that_wait_for_the_client_keep_their_octets_apart() {
+    const REPLIES: usize = 96;
+    let body_of = |n: usize| vec![n as u8; 200_000 + 7_777 * n];
+    let origin = Origin::start(move |request, conn| {
+        let n = request.target().trim_start_matches('/').parse().unwrap();
+        conn.reply(200, &[], body_of(n));
+    });
+    let (gateway, ca) = before(&origin);
+    let mut client = Client::connect(gateway.addr(), &ca);
+    for round in 0..3 {
+        let asked = (0..REPLIES).map(|n| client.begin(get(&format!("/{n}"))));
+        let mut streams: Vec<_> = asked.collect();
+        let mut bodies = vec![Vec::new(); REPLIES];
+        client.run(async {
+            for stream in &mut streams {
+                stream.finish().await.unwrap();
+                assert_eq!(head(stream).await.unwrap().status(), 200);
+            }
+            let mut open: Vec<usize> = (0..REPLIES).collect();
+            while !open.is_empty() {
+                let mut still = Vec::new();
+                for n in open {
+                    if let Some(mut data) = streams[n].recv_data().await.unwrap() {
+                        bodies[n].extend_from_slice(&data.copy_to_bytes(data.remaining()));
+                        still.push(n);
+                    }
+                }
+                open = still;
+            }
+        });
+        for (n, body) in bodies.iter().enumerate() {
+            assert!(*body == body_of(n), "reply {n} of round {round}");
+        }
+    }
+}
+
 #[test]
 fn a_slow_reader_slows_its_own_stream_alone() {
     const LENGTH: usize = 4 << 20;
