@@ -235,3 +235,36 @@ fn an_origin_that_does_not_read_holds_the_client_back() {
     let sent = client.try_send(vec![0; 64 * MIB]);
     assert_eq!(sent.unwrap_err().kind(), std::io::ErrorKind::TimedOut);
 }
+
+/// Replies of many sizes, so that of some the last octets have come from the origin and wait for the client.
+/// The connections that they came on are in the middle of other replies when the client reads on.
+#[test]
+fn what_waits_for_a_slow_client_and_what_its_connection_brings_next_are_kept_apart() {
+    const CLIENTS: usize = 30;
+    let body_of = |n: usize| vec![b'a' + (n % 26) as u8; n];
+    let origin = Origin::start(move |request, conn| {
+        let n = request.target().trim_start_matches('/').parse().unwrap();
+        conn.reply(200, &[], body_of(n));
+    });
+    let gateway = before(&origin);
+    let ask = |size: usize| {
+        let mut client = RawClient::connect(gateway.addr());
+        client.send(get(&format!("/{size}")));
+        (size, client)
+    };
+    let first: Vec<_> = (1..=CLIENTS).map(|n| ask(n * 300_001)).collect();
+    eventually("all are asked for", || {
+        origin.request_count() >= CLIENTS as u64
+    });
+    std::thread::sleep(Duration::from_millis(200)); // until nothing more of them moves
+    let second: Vec<_> = (0..CLIENTS).map(|n| ask(16 * MIB + n)).collect();
+    eventually("so are these", || {
+        origin.request_count() >= 2 * CLIENTS as u64
+    });
+    for (size, mut client) in first.into_iter().chain(second) {
+        assert!(client.reply().body == body_of(size), "{size} octets");
+        // Nothing of another one stands between this reply and the next.
+        client.send(get("/5"));
+        assert_eq!(client.reply().text(), "fffff", "after {size} octets");
+    }
+}
