@@ -24,7 +24,7 @@ proxy_set_header Connection "";
 ENVOY_QUIC = (
     "UDP",
     "udp_listener_config: { quic_options: {} }",
-    "{ name: envoy.transport_sockets.quic, typed_config: {"
+    "transport_socket: { name: envoy.transport_sockets.quic, typed_config: {"
     ' "@type": type.googleapis.com/envoy.extensions.transport_sockets.quic.v3.QuicDownstreamTransport,'
     " downstream_tls_context: { common_tls_context: { tls_certificates: ["
     " { certificate_chain: { filename: cert.pem }, private_key: { filename: key.pem } } ] } } } }",
@@ -131,7 +131,7 @@ def caddy(peer, site, protocols, origin, tls=""):
 def envoy(peer, port, codec, routes, clusters):
     """Command and files. `routes` maps a prefix to a cluster, `clusters` a name to its port and whether it
     speaks HTTP/2. With the codec HTTP3 it listens over UDP, with `cert.pem` and `key.pem` of its folder."""
-    protocol, over_udp, transport = ENVOY_QUIC if codec == "HTTP3" else ("TCP", "", "{}")
+    protocol, over_udp, transport = ENVOY_QUIC if codec == "HTTP3" else ("TCP", "", "")
     text = textwrap.dedent(f"""\
         static_resources:
           listeners:
@@ -139,7 +139,7 @@ def envoy(peer, port, codec, routes, clusters):
             address: {{ socket_address: {{ protocol: {protocol}, address: 127.0.0.1, port_value: {port} }} }}
             {over_udp}
             filter_chains:
-            - transport_socket: {transport}
+            - {transport}
               filters:
               - name: envoy.filters.network.http_connection_manager
                 typed_config:
