@@ -20,9 +20,10 @@ pub struct Pebble {
     ca: Authority,
     process: Option<Process>,
     _dns: Process,
-    port: u16,
-    management: u16,
-    dns_port: u16,
+    /// Kept while it makes its keys, which takes its time: others must not be given its ports meanwhile.
+    directory: Reserved,
+    management: Reserved,
+    dns: Reserved,
     /// Where the gateway listens, and where pebble looks.
     pub http: Reserved,
     pub tls: Reserved,
@@ -58,14 +59,14 @@ impl Pebble {
         }
         let ca = Authority::new();
         ca.issue("pebble", &["localhost", "127.0.0.1"]);
-        let (dns_port, control) = (free(), free());
-        let mut dns = Process::start(
+        let (dns, control) = (reserve(), reserve());
+        let mut dns_server = Process::start(
             "pebble-challtestsrv",
             &[
                 "-dns01",
-                &format!("127.0.0.1:{dns_port}"),
+                &dns.addr().to_string(),
                 "-management",
-                &format!("127.0.0.1:{control}"),
+                &control.addr().to_string(),
                 "-defaultIPv6",
                 "",
                 "-http01",
@@ -76,14 +77,14 @@ impl Pebble {
                 "",
             ],
         );
-        dns.wait_port(([127, 0, 0, 1], control).into());
+        dns_server.wait_port(control.addr());
         Some(Pebble {
             ca,
             process: None,
-            _dns: dns,
-            port: free(),
-            management: free(),
-            dns_port,
+            _dns: dns_server,
+            directory: reserve(),
+            management: reserve(),
+            dns,
             http: reserve(),
             tls: reserve(),
             kept: Folder::new(),
@@ -102,8 +103,8 @@ impl Pebble {
             "{{\"pebble\": {{ \"listenAddress\": \"127.0.0.1:{}\", \"managementListenAddress\": \"127.0.0.1:{}\", \
              \"certificate\": \"pebble.pem\", \"privateKey\": \"pebble.key\", \"httpPort\": {http_port}, \"tlsPort\": {}, \
              \"ocspResponderURL\": \"\"{} }} }}",
-            self.port,
-            self.management,
+            self.directory.port(),
+            self.management.port(),
             self.tls.port(),
             manner.more
         );
@@ -111,7 +112,7 @@ impl Pebble {
         let mut command = Command::new("pebble");
         command.current_dir(self.ca.folder.path());
         command.args(["-config", "pebble.json", "-dnsserver"]);
-        command.arg(format!("127.0.0.1:{}", self.dns_port));
+        command.arg(self.dns.addr().to_string());
         match manner.slow {
             None => command.env("PEBBLE_VA_NOSLEEP", "1"),
             Some(seconds) => command.env("PEBBLE_VA_SLEEPTIME", seconds.to_string()),
@@ -139,8 +140,8 @@ impl Pebble {
 
     /// What it issues from, PEM.
     pub fn root(&self) -> String {
-        let management = ([127, 0, 0, 1], self.management).into();
-        let mut client = TlsClient::connect(management, "localhost", &Wishes::of(&self.ca));
+        let mut client =
+            TlsClient::connect(self.management.addr(), "localhost", &Wishes::of(&self.ca));
         client.ask("/roots/0", "localhost").body
     }
 
@@ -154,7 +155,7 @@ impl Pebble {
 
     /// The URL of its directory.
     pub fn directory(&self) -> String {
-        format!("https://127.0.0.1:{}/dir", self.port)
+        format!("https://127.0.0.1:{}/dir", self.directory.port())
     }
 
     /// A gateway's config: a plain listener and an https one that gets these names from here.
