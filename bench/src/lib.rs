@@ -4,6 +4,7 @@
 //! look-ups go over many different keys, so that no figure comes from one warm cache line.
 //! It never measures anything itself.
 
+pub mod anyone;
 pub mod balance;
 pub mod documents;
 pub mod filters;

@@ -339,12 +339,17 @@ impl Conn {
     /// Reads and throws away what comes, up to so many octets; ready with whether the peer closed.
     pub fn poll_discard(&self, cx: &mut Context<'_>, left: &mut u64) -> Poll<bool> {
         let mut state = self.0.borrow_mut();
+        let turn_ends = left.saturating_sub(limits::BODY_BYTES_PER_TURN as u64);
         loop {
             let have = state.read.len() as u64;
             *left = left.saturating_sub(have);
             state.read.clear();
             if *left == 0 || state.eof {
                 return Poll::Ready(state.eof);
+            }
+            if *left < turn_ends {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
             }
             match ready!(state.poll_fill(cx, limits::READ_BYTES)) {
                 Ok(0) | Err(_) => return Poll::Ready(true),

@@ -14,10 +14,13 @@ use portway_http::{Body, BodyLength, Exchange};
 use super::{Next, Session};
 
 /// After the last reply, what the client still sends is read for so long at most, so that our closing
-/// does not destroy the reply on its way (RFC 9112, section 9.6).
-const LINGER: Duration = Duration::from_secs(2);
+/// does not destroy the reply on its way (RFC 9112, section 9.6): whoever sends a large body reads its
+/// refusal only behind it.
+const LINGER: Duration = Duration::from_secs(30);
+/// A client that sends nothing for so long has sent all.
+const LINGER_QUIET: Duration = Duration::from_secs(2);
 /// And so many octets at most.
-const LINGER_BYTES_MAX: u64 = 1024 * 1024;
+const LINGER_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
 /// What of a request's body is still on its way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,7 +76,8 @@ impl Session {
 
     pub(super) async fn linger(&self) {
         let _lingering = self.door.connections.linger();
-        let deadline = self.worker.wheel.now() + LINGER;
+        let end = self.worker.wheel.now() + LINGER;
+        let mut quiet_end = self.worker.wheel.now() + LINGER_QUIET;
         let mut left = LINGER_BYTES_MAX;
         let mut closed = false;
         poll_fn(|cx| {
@@ -84,13 +88,17 @@ impl Session {
                 match self.conn.poll_shutdown(cx) {
                     Poll::Ready(Ok(())) => closed = true,
                     Poll::Ready(Err(_)) => return Poll::Ready(()),
-                    Poll::Pending => return self.timer.poll(cx, deadline),
+                    Poll::Pending => return self.timer.poll(cx, quiet_end),
                 }
             }
+            let before = left;
             if self.conn.poll_discard(cx, &mut left).is_ready() {
                 return Poll::Ready(());
             }
-            self.timer.poll(cx, deadline)
+            if left < before {
+                quiet_end = end.min(self.worker.wheel.now() + LINGER_QUIET);
+            }
+            self.timer.poll(cx, quiet_end)
         })
         .await;
     }

@@ -200,6 +200,26 @@ fn an_early_reply_of_a_target_that_closes_reaches_the_client() {
 }
 
 #[test]
+fn a_client_that_sends_all_of_a_large_body_before_it_reads_gets_its_refusal() {
+    let origin = Origin::start(replies::text("x"));
+    let gateway = before(&origin);
+    let mut client = RawClient::connect(gateway.addr());
+    let body = vec![b'x'; 16 * 1024 * 1024];
+    client.send(format!(
+        "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n",
+        body.len()
+    ));
+    client.send(&body);
+    let reply = client.reply();
+    assert_eq!(reply.status, 413);
+    assert!(
+        reply.text().contains("payload_too_large"),
+        "{}",
+        reply.text()
+    );
+}
+
+#[test]
 fn a_refused_target_is_a_bad_gateway_and_said_so() {
     let mut origin = Origin::start(replies::text("x"));
     origin.stop();
