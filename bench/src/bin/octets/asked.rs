@@ -3,6 +3,7 @@
 
 use std::error::Error;
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::pin::Pin;
 use std::str::FromStr;
 use std::task::{Context, Poll, ready};
@@ -21,6 +22,8 @@ pub const SAID: &str = "x-octets-said";
 /// Lengths at which buffers, frames and windows end.
 const EDGES: [u64; 6] = [4096, 8192, 16_384, 32_768, 65_535, 65_536];
 const LONGEST_BITS: u32 = 21;
+/// Sockets hold some MiB: only the end of a reply that is longer waits in the gateway itself.
+const LARGE: RangeInclusive<u64> = 4 << 20..=10 << 20;
 /// A body of this many octets is kept for another try.
 const KEPT_BYTES: u64 = 60_000;
 const LARGEST_PIECE_BYTES: u64 = 40_000;
@@ -74,9 +77,13 @@ impl Asked {
         } else {
             u64::MAX
         };
+        let length = match rng.u8(..24) {
+            0 => rng.u64(LARGE),
+            _ => length(rng),
+        };
         Asked {
             key: rng.u64(..),
-            length: length(rng).max(u64::from(shape == Shape::Cut)),
+            length: length.max(u64::from(shape == Shape::Cut)),
             shape,
             sent: sent.min(bound),
         }
