@@ -66,6 +66,16 @@ impl MadeOf {
             services: print.services().to_vec(),
         }
     }
+
+    /// And of what these services tell, as soon as they do: a config that was refused may have waited for one of them.
+    fn or_of(mut self, wanted: &[Told]) -> MadeOf {
+        for told in wanted {
+            if !self.services.iter().any(|known| known.is_of(&told.service)) {
+                self.services.push(told.clone());
+            }
+        }
+        self
+    }
 }
 
 /// A file change and a signal for it come close together; the second of them finds its work done.
@@ -133,12 +143,13 @@ impl Process {
             Some(plan) => self.apply(plan, loaded.text).map_err(Some),
             None => Err(None),
         };
+        let wanted = loaded.print.services().to_vec();
         attempt.print = match result {
             Ok(_) => loaded.print,
             // Files count as read, services not: what still runs is made of what they told before.
             Err(_) => loaded.print.with_services_of(&attempt.print),
         };
-        *lock(&self.made_of) = MadeOf::of(&self.source, &attempt.print);
+        *lock(&self.made_of) = MadeOf::of(&self.source, &attempt.print).or_of(&wanted);
         attempt.ended = self.clock.now();
         let status = ReloadStatus {
             outcome: if result.is_ok() {

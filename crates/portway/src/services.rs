@@ -3,13 +3,12 @@
 //! Must hold: each is asked at its own interval, one after the other; only what it tells anew is a reload, and
 //! one that does not answer changes nothing. Never: blocks a runtime's thread.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use portway_config::Address;
 use portway_core::Mono;
 use portway_discovery::reflect::{Patience, descriptor_set};
+use portway_filter::Service;
 use tokio::sync::mpsc;
 
 use crate::process::Process;
@@ -21,7 +20,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// Asks for as long as it runs.
 pub async fn refresh(process: Arc<Process>, causes: mpsc::Sender<Cause>) {
-    let mut asked: HashMap<Address, Mono> = HashMap::new();
+    let mut asked: Vec<(Service, Mono)> = Vec::new();
     let mut every = tokio::time::interval(LOOK_EVERY);
     loop {
         every.tick().await;
@@ -30,10 +29,13 @@ pub async fn refresh(process: Arc<Process>, causes: mpsc::Sender<Cause>) {
         }
         let services = process.made_of().services;
         let now = process.clock.now();
-        asked.retain(|at, _| services.iter().any(|told| told.service.at == *at));
+        asked.retain(|(service, _)| services.iter().any(|told| told.is_of(service)));
         for told in services {
-            // Who is new was asked when the config was loaded.
-            let last = asked.entry(told.service.at.clone()).or_insert(now);
+            let Some((_, last)) = asked.iter_mut().find(|(service, _)| told.is_of(service)) else {
+                // Who is new was asked when the config was loaded.
+                asked.push((told.service, now));
+                continue;
+            };
             if now.since(*last) < told.service.refresh {
                 continue;
             }
@@ -53,7 +55,14 @@ fn tells_anew(told: &Told) -> bool {
         Ok(set) => told.set.as_deref() != Some(&*set),
         Err(error) => {
             let service = &told.service.at;
-            tracing::warn!(%service, "no descriptors, those it told before go on: {error}");
+            match told.set {
+                Some(_) => {
+                    tracing::warn!(%service, "no descriptors, those it told before go on: {error}");
+                }
+                None => {
+                    tracing::warn!(%service, "no descriptors, the config that asks it waits: {error}");
+                }
+            }
             false
         }
     }

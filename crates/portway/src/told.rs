@@ -19,6 +19,13 @@ pub struct Told {
     pub set: Option<Arc<[u8]>>,
 }
 
+impl Told {
+    /// Whether it is of this service, reached the same way.
+    pub fn is_of(&self, service: &Service) -> bool {
+        is_same(&self.service, service)
+    }
+}
+
 /// What a service told, or why nothing.
 type Answer = Result<Arc<[u8]>, String>;
 
@@ -33,7 +40,7 @@ impl Answers {
     /// Asks each of them. `before` is what they told the last time. Blocks, for five seconds at most.
     pub fn ask(services: Vec<Service>, before: &[Told]) -> Answers {
         let known = |service: &Service| {
-            let told = before.iter().find(|told| told.service.at == service.at);
+            let told = before.iter().find(|told| told.is_of(service));
             told.and_then(|told| told.set.clone())
         };
         let asked: Vec<(&Service, Patience)> = services
@@ -94,7 +101,53 @@ impl Answers {
     }
 }
 
-/// Whether they are one service, reached the same way.
+/// Whether they are one service, reached the same way: what was told under one CA is nobody's word under another.
 fn is_same(a: &Service, b: &Service) -> bool {
     a.at == b.at && a.tls == b.tls
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+    use std::time::Duration;
+
+    use portway_config::{Address, Scheme, Spanned};
+    use portway_core::Span;
+    use portway_tls::{Alpn, ConnectSpec, spec::Verify};
+
+    use super::*;
+
+    /// A service that is not there: nobody listens at the discard port.
+    fn gone(ca: Option<&str>) -> Service {
+        let span = Span::file("gateway.yaml");
+        Service {
+            at: Address {
+                scheme: Some(Scheme::Grpcs),
+                host: "127.0.0.1".into(),
+                port: 9,
+            },
+            tls: Some(ConnectSpec {
+                at: Spanned::new((), &span),
+                ca: ca.map(|ca| Spanned::new(PathBuf::from(ca), &span)),
+                server_name: None,
+                client: None,
+                verify: Verify::No,
+                alpn: vec![Alpn::H2],
+            }),
+            refresh: Duration::from_secs(60),
+        }
+    }
+
+    #[test]
+    fn what_was_told_under_one_ca_is_not_taken_under_another() {
+        let set = [1, 2, 3];
+        let before = [Told {
+            service: gone(None),
+            set: Some(Arc::from(set)),
+        }];
+        let (same, other) = (gone(None), gone(Some("/nowhere/ca.pem")));
+        let answers = Answers::ask(vec![same.clone(), other.clone()], &before);
+        assert_eq!(answers.find(&same).unwrap(), set);
+        assert!(answers.find(&other).unwrap_err().contains("ca.pem"));
+    }
 }

@@ -245,6 +245,26 @@ fn a_service_of_many_routes_is_asked_once_in_a_load() {
     assert_eq!(books.asked.load(Ordering::Relaxed), before + 1);
 }
 
+#[test]
+fn a_config_that_was_refused_for_a_service_that_is_not_there_serves_once_it_is() {
+    let books = Books::start(TcpListener::bind("127.0.0.1:0").unwrap(), set());
+    let mut running = Gateway::start(books.addr);
+    running.process.wait_port(running.gateway.addr());
+    let later = reserve();
+    let more = "  - { name: new, path: /new, respond: { status: 200, body: new } }\n";
+    let more = route("later", later.addr()).replace(" } } ]", ", refresh: 1s } } ]") + more;
+    let text = config(&running.gateway, &running.admin, books.addr, &more);
+    running.folder.write("gateway.yaml", text);
+    let status = running.wait_status(&["\"cause\": \"file\"", "\"result\": \"failed\""]);
+    assert!(status.contains(&later.addr().to_string()), "{status}");
+    assert!(status.contains("refused"), "{status}");
+    assert!(running.is_bound("/v1/shelves"));
+    running.process.wait_output("the config that asks it waits");
+    let _later = Books::start(later.listen().unwrap(), set());
+    running.wait_status(&["\"cause\": \"service\"", "\"result\": \"ok\""]);
+    assert_eq!(RawClient::get(running.gateway.addr(), "/new").text(), "new");
+}
+
 /// The kernel accepts for it, and nobody says anything.
 fn silent() -> TcpListener {
     TcpListener::bind("127.0.0.1:0").unwrap()
