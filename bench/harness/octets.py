@@ -20,8 +20,8 @@ LOADS = [
     ("websocket", "plain", 1),
     ("tcp", "tcp", 1),
 ]
-# To the target over HTTP/1 and over HTTP/2.
-PREFIXES = ("/one", "/two")
+# To the target over HTTP/1, over HTTP/2, and through the gateway once more, over HTTP/2 with TLS.
+PREFIXES = ("/one", "/two", "/self/one")
 BINARY = RELEASE / "octets"
 
 

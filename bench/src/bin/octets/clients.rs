@@ -19,15 +19,15 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::pki_types::ServerName;
+use tungstenite::handshake::client::generate_key;
 
 use crate::asked::{Asked, KEY, Octets, SAID, Shape};
 use crate::local::Local;
-use crate::tunnel;
 
 /// Windows and socket buffers of clients: what a slow one leaves unread waits in the gateway.
 const WINDOWS: [u32; 4] = [1000, 16_384, 65_535, 1 << 20];
 /// A smaller one makes TCP itself wait for its timers, with segments of 64 KiB.
-const SMALLEST_BUFFER_BYTES: u32 = 16_384;
+const SMALLEST_BUFFER_BYTES: u32 = 128 * 1024;
 /// Whatever gives no octet for so long hangs.
 const LONGEST: Duration = Duration::from_secs(30);
 
@@ -188,7 +188,7 @@ impl Sender {
                 .header(header::CONNECTION, "upgrade")
                 .header(header::UPGRADE, "websocket")
                 .header(header::SEC_WEBSOCKET_VERSION, "13")
-                .header(header::SEC_WEBSOCKET_KEY, tunnel::ASK);
+                .header(header::SEC_WEBSOCKET_KEY, generate_key());
         }
         request = if matches!(self, Sender::One(_)) {
             request

@@ -133,7 +133,13 @@ async fn read(mut reply: Reply, asked: &Asked, manner: Manner) -> Result<(Ended,
 async fn tunneled(mut reply: Reply, asked: &Asked) -> Result<(Ended, u64), String> {
     is_ours(&mut reply, asked, StatusCode::SWITCHING_PROTOCOLS).await?;
     let stream = reply.upgraded().await?;
-    let check = tunnel::both_ways(stream, asked.request(), asked.reply_check()).await?;
+    let check = tunnel::both_ways(
+        tunnel::End::Client,
+        stream,
+        asked.request(),
+        asked.reply_check(),
+    )
+    .await?;
     check.end()?;
     Ok((Ended::Whole, check.at()))
 }

@@ -189,6 +189,9 @@ impl Load {
                 load.fault("a client of ours broke");
             }
         }
+        if load.counts.borrow().whole == 0 {
+            load.fault("not one exchange came to its end");
+        }
         let Counts {
             whole,
             told,

@@ -14,6 +14,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use hyper_util::server::conn::auto;
 use tokio::net::TcpListener;
+use tungstenite::handshake::derive_accept_key;
 
 use crate::asked::{Asked, Check, KEY, Octets, SAID, Shape};
 use crate::local::Local;
@@ -62,18 +63,26 @@ async fn answer(mut request: Request<Incoming>, shared: Shared) -> Result<Reply,
     let check = asked.request_check();
     match asked.shape {
         Shape::Tunnel => {
+            let key = request.headers().get(header::SEC_WEBSOCKET_KEY);
+            let accept = derive_accept_key(key.map_or(b"", |key| key.as_bytes()));
             let upgrade = hyper::upgrade::on(&mut request);
             tokio::task::spawn_local(async move {
                 let Ok(upgraded) = upgrade.await else { return };
                 // The client sees an early end itself.
-                let found = tunnel::both_ways(TokioIo::new(upgraded), asked.reply(), check).await;
+                let found = tunnel::both_ways(
+                    tunnel::End::Target,
+                    TokioIo::new(upgraded),
+                    asked.reply(),
+                    check,
+                )
+                .await;
                 keep(&shared, &asked, found.err().unwrap_or_default());
             });
             let reply = Response::builder()
                 .status(StatusCode::SWITCHING_PROTOCOLS)
                 .header(header::CONNECTION, "upgrade")
                 .header(header::UPGRADE, "websocket")
-                .header(header::SEC_WEBSOCKET_ACCEPT, tunnel::ACCEPT)
+                .header(header::SEC_WEBSOCKET_ACCEPT, accept)
                 .header(KEY, format!("{:016x}", asked.key));
             return Ok(reply.body(Either::Right(Empty::new()))?);
         }
