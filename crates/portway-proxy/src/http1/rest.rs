@@ -81,8 +81,8 @@ impl Session {
         let mut left = LINGER_BYTES_MAX;
         let mut closed = false;
         poll_fn(|cx| {
-            if self.worker.shared.drain.is_stopped() {
-                return Poll::Ready(()); // the process ends, and nothing waits for this
+            if self.is_cut() {
+                return Poll::Ready(()); // nothing waits for this
             }
             if !closed {
                 match self.conn.poll_shutdown(cx) {

@@ -151,6 +151,27 @@ fn a_drain_does_not_wait_for_clients_that_have_had_their_last_reply() {
     client.half_close().expect_closed();
 }
 
+/// It goes on with its body behind a refusal, and is heard out only as long as the drain lasts.
+#[test]
+fn the_deadline_of_a_removed_listener_cuts_who_still_sends_behind_the_last_reply() {
+    let pool = letters(1);
+    let port = ports::reserve();
+    let one = Config::PLAIN.yaml(&pool);
+    let one = one.replace("workers: 1", "workers: 1, drain_timeout: 5s");
+    let (gateway, hand) = Gateway::with_manual_clock(&with_second(&one, port.addr()));
+    let mut client = RawClient::connect(port.addr());
+    client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 20000000\r\n\r\n");
+    client.reply().expect_status(413);
+    gateway.reload(&one).unwrap();
+    for _ in 0..4 {
+        client.send("x");
+        advance(&gateway, &hand, Duration::from_secs(1));
+    }
+    client.send("x");
+    advance(&gateway, &hand, Duration::from_millis(1500));
+    eventually("it is cut", || client.try_send("x").is_err());
+}
+
 #[test]
 fn listeners_on_ports_that_the_system_chose_keep_their_own() {
     let pool = letters(1);
