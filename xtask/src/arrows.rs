@@ -69,7 +69,7 @@ pub fn check(root: &Path) -> Result<Vec<String>, String> {
         ])
         .current_dir(root)
         .output()
-        .map_err(|e| format!("cargo metadata: {e}"))?;
+        .map_err(|e| format!("cargo metadata in {}: {e}", root.display()))?;
     if !output.status.success() {
         return Err(format!(
             "cargo metadata: {}",

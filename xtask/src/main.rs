@@ -8,6 +8,7 @@ mod rules;
 mod security;
 mod sizes;
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -47,7 +48,7 @@ fn main() -> ExitCode {
 }
 
 fn check() -> Result<Vec<String>, String> {
-    let root = root()?;
+    let root = root(std::env::var_os("CARGO_MANIFEST_DIR"))?;
     let mut files = Vec::new();
     for folder in FOLDERS {
         read(&root, Path::new(folder), &mut files)?;
@@ -62,12 +63,21 @@ fn check() -> Result<Vec<String>, String> {
     Ok(complaints)
 }
 
-/// The workspace: this crate's folder's parent.
-fn root() -> Result<PathBuf, String> {
-    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    here.parent()
-        .map(Path::to_owned)
-        .ok_or_else(|| "xtask has no parent folder".to_owned())
+/// The workspace: the parent of this crate's folder, which cargo says when it runs this. Where it was built is
+/// another checkout's if both build into one folder.
+fn root(here: Option<OsString>) -> Result<PathBuf, String> {
+    let here = here.ok_or("run it as `cargo xtask check`: cargo says where the sources are")?;
+    let root = Path::new(&here)
+        .parent()
+        .unwrap_or(Path::new(""))
+        .to_owned();
+    if !root.join("Cargo.toml").is_file() {
+        return Err(format!(
+            "{} is not there, or holds no Cargo.toml",
+            root.display()
+        ));
+    }
+    Ok(root)
 }
 
 fn read(root: &Path, folder: &Path, files: &mut Vec<File>) -> Result<(), String> {
@@ -90,4 +100,19 @@ fn read(root: &Path, folder: &Path, files: &mut Vec<File>) -> Result<(), String>
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_workspace_is_where_cargo_runs_and_says_so_if_it_is_gone() {
+        let here = std::env::var_os("CARGO_MANIFEST_DIR").unwrap();
+        let parent = Path::new(&here).parent().unwrap();
+        assert_eq!(root(Some(here.clone())).unwrap(), parent);
+        let error = root(Some("/nowhere/checkout/xtask".into())).unwrap_err();
+        assert!(error.contains("/nowhere/checkout is not there"), "{error}");
+        assert!(root(None).unwrap_err().contains("cargo xtask check"));
+    }
 }
