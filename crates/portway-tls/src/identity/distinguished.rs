@@ -123,6 +123,30 @@ mod tests {
     }
 
     #[test]
+    fn attributes_of_one_set_are_joined_by_a_plus() {
+        // `O=Acme` and `OU=ab` in two sets become one set, and the second value two octets longer than it was: as
+        // long as the head of a set.
+        let two = b"\x31\x0d\x30\x0b\x06\x03\x55\x04\x0a\x0c\x04Acme\x31\x0b\x30\x09\x06\x03\x55\x04\x0b\x0c\x02ab";
+        let one = b"\x31\x1a\x30\x0b\x06\x03\x55\x04\x0a\x0c\x04Acme\x30\x0b\x06\x03\x55\x04\x0b\x0c\x04abcd";
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.distinguished_name = DistinguishedName::new();
+        let names = &mut params.distinguished_name;
+        names.push(DnType::OrganizationName, utf8("Acme"));
+        names.push(DnType::OrganizationalUnitName, utf8("ab"));
+        let cert = params.self_signed(&KeyPair::generate().unwrap()).unwrap();
+        let mut der = cert.der().to_vec();
+        assert_eq!(Identity::of(&der).unwrap().subject, "O=Acme, OU=ab");
+        // The issuer, then the subject.
+        for _ in 0..2 {
+            let at = der.windows(two.len()).position(|part| part == two).unwrap();
+            der[at..at + two.len()].copy_from_slice(one);
+        }
+        let identity = Identity::of(&der).unwrap();
+        assert_eq!(identity.subject, "O=Acme + OU=abcd");
+        assert_eq!(identity.issuer, identity.subject);
+    }
+
+    #[test]
     fn values_that_are_no_text_stay_apart() {
         let kind = || DnType::CustomDnType(vec![1, 3, 6, 1, 4, 1, 99999, 1]);
         let wide = DnValue::BmpString("a".try_into().unwrap());
