@@ -100,6 +100,9 @@ pub const H3_SECTIONS_COLLECTED: u64 = 4;
 /// HTTP/3: streams in a connection's life on which no request came, given up or faulty: something of each is
 /// kept until the connection ends.
 pub const H3_HEADLESS_STREAMS_MAX: u32 = 64 * 1024;
+/// HTTP/3: streams in a connection's life that were reset by us although the client had not stopped them: the QUIC
+/// library keeps some 90 octets of each until the connection ends, which it then does in order.
+pub const H3_RESET_STREAMS_MAX: u32 = 1024;
 /// HTTP/3: requests on one connection that have come whole, and are answered, whose stream has not ended:
 /// its end is waited for. That of others is waved off.
 pub const H3_ENDS_AWAITED_MAX: usize = 64;

@@ -42,6 +42,10 @@ pub trait BodyStream {
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> PollFrame;
     /// What is known of the octets that are still to come.
     fn length(&self) -> BodyLength;
+    /// Whether it is certain that nothing more comes, not even trailers.
+    fn is_over(&self) -> bool {
+        self.length() == BodyLength::Exact(0)
+    }
     /// Goes on with what goes along with it, while nobody has room for a frame: for what is made of
     /// another body.
     fn poll_companion(self: Pin<&mut Self>, _: &mut Context<'_>) {}
@@ -145,6 +149,7 @@ impl Body {
     pub fn is_empty(&self) -> bool {
         match self {
             Body::H2(incoming) => incoming.is_over(),
+            Body::Stream(stream) => stream.is_over(),
             other => other.length() == BodyLength::Exact(0),
         }
     }

@@ -64,15 +64,13 @@ pub(crate) fn accept_head(exchange: &mut Exchange, listener: &ListenerPlan) {
 }
 
 /// Tells a client of a listener with HTTP/3 about it (RFC 7838), unless it knows, or somebody else still has
-/// the port.
+/// the port, or the listener is on its way out.
 #[inline]
 pub(crate) fn announce(snapshot: &Snapshot, listener: &ListenerPlan, exchange: &mut Exchange) {
     if listener.versions.h3 && exchange.protocol != Protocol::Http3 {
         let at = exchange.client.listener.index();
-        if snapshot.listeners[at]
-            .is_open_over_udp
-            .load(Ordering::Relaxed)
-        {
+        let door = &snapshot.listeners[at];
+        if door.is_open_over_udp.load(Ordering::Relaxed) && !door.drain.is_ending() {
             exchange.own_fields.set(&ALT_SVC, &[&snapshot.alt_svc[at]]);
         }
     }

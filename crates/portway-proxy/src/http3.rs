@@ -13,6 +13,7 @@ use std::net::{SocketAddr, UdpSocket};
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -68,6 +69,7 @@ pub async fn listen(worker: Rc<Worker>, door: Arc<Door>, socket: UdpSocket) {
         open(&worker, &door, &endpoint, &counter.handle, &shaking, knock);
     }
     endpoint.refuse_new();
+    door.is_open_over_udp.store(false, Ordering::Relaxed);
     worker.wheel.wake_all(); // idle connections of this listener end now
     tokio::select! {
         () = door.over_udp.none_open() => {}

@@ -102,7 +102,7 @@ pub struct Door {
     pub over_udp: Connections,
     /// Whether it has UDP sockets, or waits for them.
     pub(crate) wants_udp: bool,
-    /// Whether its UDP sockets are open: nobody is sent there before.
+    /// Whether its UDP sockets are open and take new clients: nobody is sent there before or after.
     pub(crate) is_open_over_udp: AtomicBool,
     /// The last snapshot that had it, once no config has it any more: what arrives until its
     /// connections have ended is served by that one. The two hold each other until then.

@@ -12,6 +12,7 @@ mod handshakes;
 mod heads;
 mod hostile;
 mod sockets;
+mod to_http2;
 
 use portway_testkit::{Folder, Gateway, Origin, eventually, replies};
 use serde_json::Value;

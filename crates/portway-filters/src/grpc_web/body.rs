@@ -40,7 +40,7 @@ impl BodyStream for FromText {
     }
 
     fn length(&self) -> BodyLength {
-        let is_read = self.text.length() == BodyLength::Exact(0) && self.reader.end().is_ok();
+        let is_read = self.text.is_empty() && self.reader.end().is_ok();
         if self.over || is_read {
             BodyLength::Exact(0)
         } else {

@@ -65,7 +65,8 @@ impl Confirmation {
     /// Resets the stream: the client shall not wait for the rest.
     pub fn give_up(&self) {
         if let Some(mut stream) = self.handle.ended.take() {
-            self.shared.reset(&mut stream, code::INTERNAL_ERROR);
+            self.shared
+                .reset_request(&self.handle, &mut stream, code::INTERNAL_ERROR);
         }
     }
 }

@@ -1,15 +1,17 @@
 //! A request's body on its way in: frame by frame, as fast as whoever it is for takes them.
 //!
 //! Must hold: nothing is read before the last piece has been used up, so that a slow reader slows its own
-//! stream alone; the library is asked for the end and for trailers, and has no part in the octets; octets are counted against the declared length before the end is passed on. A stream that
-//! breaks is an error, never an end; one that is dropped before its end is stopped.
+//! stream alone, but one look for the end where all that was declared has come; the library is asked for the
+//! end and for trailers, and has no part in the octets; octets are counted against the declared length before
+//! the end is passed on, which is the stream's own. A stream that breaks is an error, never an end; one that
+//! is dropped before its end is stopped.
 
 use std::cell::Cell;
 use std::error::Error;
 use std::fmt;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 
 use ::h3::error::StreamError;
 use ::h3::server::RequestStream;
@@ -58,11 +60,6 @@ impl Incoming {
             self.peeked = Some(found);
         }
         Poll::Ready(())
-    }
-
-    /// Whether there is none, as far as is known.
-    pub(super) fn is_over(&self) -> bool {
-        matches!(self.peeked, Some(Ok(None)))
     }
 
     /// Counts from here on, against what the head declared; gives the counter.
@@ -123,11 +120,20 @@ impl Incoming {
             Some(Frame::Data(octets)) => {
                 self.account.take(octets.len())?;
                 self.note_whole();
+                self.look_for_end();
                 Ok(Some(Frame::Data(octets)))
             }
             Some(Frame::Trailers(section)) => self.clean(section),
             None => Ok(None),
         })
+    }
+
+    /// An end that came together with all that was declared goes on with it.
+    fn look_for_end(&mut self) {
+        if self.account.length() == BodyLength::Exact(0) {
+            // Who wants the next frame asks again.
+            let _ = self.poll_peek(&mut Context::from_waker(Waker::noop()));
+        }
     }
 
     fn clean(&self, section: HeaderMap) -> Result<Option<Frame>, ProxyError> {
@@ -161,6 +167,14 @@ impl BodyStream for Incoming {
         match self.peeked {
             Some(Ok(Some(Frame::Trailers(_))) | Err(_)) => BodyLength::Unknown,
             _ => self.account.length(),
+        }
+    }
+
+    /// The declared length does not tell: more may come that breaks it, or trailers.
+    fn is_over(&self) -> bool {
+        match &self.peeked {
+            Some(found) => matches!(found, Ok(None)),
+            None => self.account.at == At::End,
         }
     }
 

@@ -31,7 +31,7 @@ use super::names::Limits;
 use super::stream::Stream;
 use super::transport::{Handle, Quic, Shared};
 use super::watch::Watch;
-use crate::body::{Body, BodyLength};
+use crate::body::{Body, BodyLength, BodyStream};
 use crate::exchange::{Downstream, Exchange, Protocol};
 use crate::h1::{HeadLimits, Role};
 use crate::hygiene::intake::Peer;
@@ -106,7 +106,7 @@ impl Connection {
             self.close(code::EXCESSIVE_LOAD);
             return Poll::Ready(Err(self.verdict()));
         }
-        if self.shared.watch.has_said_goaway() {
+        if self.shared.watch.has_said_goaway() || self.shared.has_reset_many() {
             self.leave();
         }
         Poll::Ready(match ready!(polled) {

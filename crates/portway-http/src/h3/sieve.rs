@@ -60,6 +60,8 @@ pub(super) struct Sieve {
     gathered: BytesMut,
     /// Whether the last DATA frame had next to no octets.
     was_small: bool,
+    /// Whether the last frame was DATA without any.
+    was_empty: bool,
     limits: Limits,
     place: Place,
     /// What was wrong with the request's head.
@@ -127,6 +129,7 @@ impl Sieve {
             out: VecDeque::new(),
             gathered: BytesMut::new(),
             was_small: false,
+            was_empty: false,
             limits,
             place,
             fault: None,
@@ -239,6 +242,10 @@ impl Sieve {
 
     fn begin(&mut self, kind: u64, length: u64, watch: &Watch) -> Result<(), Fault> {
         let on_request = self.place != Place::OneWay;
+        // The stream's last one may be without octets.
+        if std::mem::take(&mut self.was_empty) {
+            watch.empty_frame();
+        }
         match kind {
             kind::DATA if on_request => self.begin_data(length, watch),
             kind::HEADERS if on_request => {
@@ -280,9 +287,7 @@ impl Sieve {
     }
 
     fn begin_data(&mut self, length: u64, watch: &Watch) {
-        if length == 0 {
-            watch.empty_frame();
-        }
+        self.was_empty = length == 0;
         if self.place != Place::Body {
             self.pass(Bytes::from_static(OUT_OF_PLACE));
             return self.skip(length);

@@ -56,6 +56,8 @@ pub(super) struct Shared {
     ending: RefCell<Vec<quinn::RecvStream>>,
     /// Streams that were reset.
     pub(super) resets: Cell<u64>,
+    /// Those of them that the QUIC library keeps something of.
+    kept: Cell<u32>,
 }
 
 impl Shared {
@@ -69,6 +71,7 @@ impl Shared {
             refuses: Cell::new(false),
             ending: RefCell::default(),
             resets: Cell::new(0),
+            kept: Cell::new(0),
         }
     }
 
@@ -77,6 +80,25 @@ impl Shared {
         if stream.reset(VarInt::from_u32(code)).is_ok() {
             self.resets.update(|n| n + 1);
         }
+    }
+
+    /// Resets a request's stream.
+    pub(super) fn reset_request(&self, handle: &Handle, stream: &mut quinn::SendStream, code: u32) {
+        // Counts it if the client has stopped it and nobody looked. Otherwise the library waits for that, and
+        // does so until the connection ends.
+        let polled = handle.poll_gone(&mut Context::from_waker(Waker::noop()));
+        if polled.is_pending() {
+            self.kept.update(|n| n + 1);
+            if self.has_reset_many() {
+                self.watch.wake_driver();
+            }
+        }
+        self.reset(stream, code);
+    }
+
+    /// Whether so many streams have been reset that the client is to go on over another connection.
+    pub(super) fn has_reset_many(&self) -> bool {
+        self.kept.get() >= limits::H3_RESET_STREAMS_MAX
     }
 
     /// Takes a stream of which nothing but the end is to come, if there is room.
@@ -443,11 +465,7 @@ impl Drop for Sending {
             return;
         };
         match handle.reset_with.get() {
-            Some(code) => {
-                // Counts it if the client has stopped it and nobody looked.
-                let _ = handle.poll_gone(&mut Context::from_waker(Waker::noop()));
-                self.shared.reset(&mut stream, code);
-            }
+            Some(code) => self.shared.reset_request(handle, &mut stream, code),
             None => *handle.ended.borrow_mut() = Some(stream),
         }
     }

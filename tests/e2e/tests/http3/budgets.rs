@@ -4,10 +4,10 @@ use std::future::Future;
 use std::time::Duration;
 
 use portway_core::limits;
-use portway_testkit::{Origin, replies};
+use portway_testkit::{Gateway, Origin, eventually, replies};
 use quinn::Connection;
 
-use super::client::{HEAD, POST, Quic, all, exchange, frame, settle, status};
+use super::client::{Client, HEAD, POST, Quic, all, exchange, frame, get, settle, status};
 use super::hostile::expect_ended_for;
 use super::{before, setup_with};
 use crate::tls::Authority;
@@ -133,4 +133,59 @@ fn streams_that_cannot_be_served_end_the_connection() {
         });
         expect_ended_for(&gateway, &ca, &quic, "forced_resets");
     }
+}
+
+/// The QUIC library keeps something of each until the connection ends. An honest client only goes on over another
+/// connection.
+#[test]
+fn a_connection_on_which_many_streams_were_reset_ends_in_order() {
+    let origin = Origin::start(replies::text("x"));
+    let ca = Authority::new();
+    let yaml = setup_with(&origin, &ca, "").yaml();
+    let (gateway, hand) = Gateway::with_manual_clock(&yaml);
+    let mut client = Client::connect(gateway.addr(), &ca);
+    let date = |client: &mut Client| client.send(get("/"), b"").headers["date"].clone();
+    let mut now = date(&mut client);
+    let mut left = limits::H3_RESET_STREAMS_MAX;
+    while left >= RESETS {
+        left -= RESETS;
+        reset_some(&client);
+        hand.advance(Duration::from_secs(10)); // its other budgets are full again
+        eventually("the worker notices the time", || {
+            let before = std::mem::replace(&mut now, date(&mut client));
+            before != now
+        });
+    }
+    reset_some(&client);
+    let mut requests = client.requests.clone();
+    client.run(async {
+        // Told to open no more, the client's side refuses by itself.
+        while let Ok(mut late) = requests.send_request(get("/late").body(()).unwrap()).await {
+            let _ = late.finish().await;
+            if super::client::read(&mut late).await.is_err() {
+                break;
+            }
+        }
+    });
+    let connection = client.quic.connection.clone();
+    eventually("it is closed", || {
+        hand.advance(Duration::from_millis(100));
+        connection.close_reason().is_some()
+    });
+    assert_eq!(client.quic.closed_with(), 0x100, "in order");
+    super::hostile::expect_alive(&gateway, &ca);
+}
+
+const RESETS: u32 = 400;
+
+/// Gives up requests whose replies are not stopped.
+fn reset_some(client: &Client) {
+    client.run(async {
+        for _ in 0..RESETS {
+            let (mut send, mut receive) = client.quic.connection.open_bi().await.unwrap();
+            send.write_all(&POST[..1]).await.unwrap();
+            send.reset(0u32.into()).unwrap();
+            tokio::spawn(async move { receive.read_to_end(1).await });
+        }
+    });
 }

@@ -159,6 +159,30 @@ fn http3_comes_and_goes_by_reloads() {
     });
 }
 
+#[test]
+fn who_is_answered_while_the_listener_drains_is_not_sent_to_its_udp_port() {
+    let ca = Authority::new();
+    for by_reload in [true, false] {
+        let origin = Origin::start(replies::text("x"));
+        let yaml = setup(&origin, &ca).yaml();
+        let gateway = Gateway::start(&yaml);
+        let mut late = TlsClient::connect(gateway.addr(), "a.example", &Wishes::of(&ca));
+        late.send(b"GET / HTTP/1.1\r\nHost: a.example\r\n").unwrap();
+        gateway.wait_connections(1);
+        let addr = gateway.addr();
+        if by_reload {
+            gateway.reload(&yaml.replace("h2, h3", "h2")).unwrap();
+        } else {
+            gateway.drain(Duration::from_secs(60));
+        }
+        eventually("nobody has the port", || UdpSocket::bind(addr).is_ok());
+        late.send(b"\r\n").unwrap();
+        let reply = late.reply().unwrap();
+        assert_eq!(reply.status, 200);
+        assert!(!reply.head.contains("alt-svc"), "{}", reply.head);
+    }
+}
+
 /// A WebSocket may last for days.
 #[test]
 fn http3_does_not_wait_for_connections_over_tcp() {
@@ -213,7 +237,7 @@ fn a_udp_port_that_somebody_has_is_told_of_by_a_reload() {
 }
 
 #[test]
-fn a_udp_port_that_somebody_has_is_told_of_at_the_start_is_told_of_at_the_start() {
+fn a_udp_port_that_somebody_has_is_told_of_at_the_start() {
     let origin = Origin::start(replies::text("x"));
     let ca = Authority::new();
     let port = ports::reserve();

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use portway_core::limits;
 use portway_testkit::{Origin, replies};
 
 use super::client::{POST, Quic, all, exchange, frame, settle, status};
@@ -61,6 +62,20 @@ fn frames_with_next_to_no_octets_over_http3_end_the_connection() {
         let _ = send.write_all(&[0, 1, b'x'].repeat(300_000)).await;
     });
     expect_ended_for(&gateway, &ca, &quic, "empty_frames");
+}
+
+/// Some clients know only afterwards that there was no more to come.
+#[test]
+fn a_frame_without_octets_that_ends_a_body_costs_nothing() {
+    let origin = Origin::start(replies::text("x"));
+    let (gateway, ca) = before(&origin);
+    let quic = Quic::connect(gateway.addr(), &ca);
+    let _control = quic.run(settle(&quic.connection));
+    let octets = [POST, &frame(0, b"abc"), &[0, 0]].concat();
+    for at in 0..3 * limits::H2_EMPTY_FRAMES_MAX {
+        let reply = quic.run(exchange(&quic.connection, &octets)).unwrap();
+        assert_eq!(status(&reply), Some(200), "{at}");
+    }
 }
 
 #[test]

@@ -180,9 +180,10 @@ fn frames_without_work_use_a_budget_up() {
         watch.flood()
     };
     let (empty, unknown) = (&[0, 0][..], &[0x21, 0][..]);
-    assert_eq!(flooded(empty, limits::H2_EMPTY_FRAMES_MAX), None);
+    // The last one may be what ends the body.
+    assert_eq!(flooded(empty, limits::H2_EMPTY_FRAMES_MAX + 1), None);
     assert_eq!(
-        flooded(empty, limits::H2_EMPTY_FRAMES_MAX + 1),
+        flooded(empty, limits::H2_EMPTY_FRAMES_MAX + 2),
         Some(Flood::EmptyFrames)
     );
     let small = &[0, 3, 1, 2, 3];
