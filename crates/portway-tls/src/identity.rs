@@ -25,7 +25,7 @@ pub struct Identity {
     pub serial: String,
     /// DNS names, lower case.
     pub dns: Vec<String>,
-    /// URIs, such as SPIFFE ids.
+    /// URIs, such as SPIFFE ids, as they stand there: see [`Identity::uri`].
     pub uris: Vec<String>,
     /// E-mail addresses.
     pub emails: Vec<String>,
@@ -76,6 +76,23 @@ impl Identity {
         }
         Some(identity)
     }
+
+    /// The first of its URIs that is one: an issuer need not look at whether they have a scheme.
+    #[must_use]
+    pub fn uri(&self) -> Option<&str> {
+        let uri = self.uris.iter().find(|uri| starts_with_scheme(uri));
+        uri.map(String::as_str)
+    }
+}
+
+/// Whether a name begins as every URI does (RFC 3986, section 3.1).
+#[must_use]
+pub fn starts_with_scheme(name: &str) -> bool {
+    let Some((scheme, _)) = name.split_once(':') else {
+        return false;
+    };
+    let is_of_scheme = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.');
+    scheme.starts_with(|c: char| c.is_ascii_alphabetic()) && scheme.chars().all(is_of_scheme)
 }
 
 fn common_name(certificate: &X509Certificate<'_>) -> Option<String> {

@@ -10,6 +10,7 @@ use portway_core::Code;
 use portway_filter::{Built, Filter, Flow, Hooks, Step};
 use portway_http::Exchange;
 use portway_tls::Identity;
+use portway_tls::identity::starts_with_scheme;
 
 use super::Excluded;
 
@@ -48,20 +49,10 @@ impl Filter for Mtls {
 /// An issuer that checks URIs need not check common names as well (CVE-2025-66491 and its like): one that
 /// reads as a URI or as a subject is not taken. The subject holds it, behind `CN=`.
 fn consumer(identity: &Identity) -> Option<&str> {
-    let uri = identity.uris.iter().find(|uri| starts_with_scheme(uri));
-    let common_name = identity.common_name.as_ref();
+    let common_name = identity.common_name.as_deref();
     let common_name = common_name.filter(|name| is_plain(name));
-    let name = uri.or(common_name).unwrap_or(&identity.subject);
+    let name = identity.uri().or(common_name).unwrap_or(&identity.subject);
     (!name.is_empty()).then_some(name) // a certificate may name a host only
-}
-
-/// Whether it begins as every URI does (RFC 3986, section 3.1).
-fn starts_with_scheme(name: &str) -> bool {
-    let Some((scheme, _)) = name.split_once(':') else {
-        return false;
-    };
-    let is_of_scheme = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.');
-    scheme.starts_with(|c: char| c.is_ascii_alphabetic()) && scheme.chars().all(is_of_scheme)
 }
 
 /// Whether it is neither empty nor begins as a URI or, with an attribute's type, as a subject.

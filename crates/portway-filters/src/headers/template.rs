@@ -30,7 +30,7 @@ pub enum Variable {
     Consumer,
     /// The subject of the client's certificate.
     CertSubject,
-    /// The first URI of the client's certificate.
+    /// The first URI of the client's certificate that has a scheme.
     CertUri,
     /// The SHA-256 of the client's certificate, hexadecimal.
     CertFingerprint,
@@ -150,7 +150,7 @@ impl Variable {
             Variable::Scheme => out.push_str(exchange.client.scheme()),
             Variable::Consumer => out.push_str(exchange.consumer.as_deref().unwrap_or_default()),
             Variable::CertSubject => out.push_str(of_client(exchange, |c| Some(&*c.subject))),
-            Variable::CertUri => out.push_str(of_client(exchange, |c| Some(c.uris.first()?))),
+            Variable::CertUri => out.push_str(of_client(exchange, Identity::uri)),
             Variable::CertFingerprint => {
                 out.push_str(of_client(exchange, |c| Some(&*c.fingerprint)));
             }

@@ -132,6 +132,18 @@ fn headers_tell_what_the_certificate_really_says() {
     assert_eq!(told(&ca, &gateway, &origin, "alice"), expected);
 }
 
+/// A URI without a scheme, which an issuer may not have looked at, is nobody's name.
+#[test]
+fn headers_tell_the_uri_that_makes_the_consumer() {
+    let (ca, origin) = (Authority::new(), Origin::start(replies::text("hello")));
+    let gateway = telling(&ca, &origin, "{consumer} [{client_cert_uri}]");
+    ca.client_named("alice", "somebody", &["admin", "spiffe://prod/alice"], 1);
+    ca.client_named("bob", "bob", &["admin"], 2);
+    let told = |name| told(&ca, &gateway, &origin, name);
+    assert_eq!(told("alice"), "spiffe://prod/alice [spiffe://prod/alice]");
+    assert_eq!(told("bob"), "bob []");
+}
+
 /// An issuer that checks URIs may sign any common name: that makes nobody another's consumer.
 #[test]
 fn a_common_name_that_reads_as_a_uri_is_nobodys_spiffe_id() {
