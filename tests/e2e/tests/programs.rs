@@ -1,7 +1,8 @@
 //! Programs that people have at hand, as clients: curl, h2load, grpcurl, httpwg.
 //!
-//! Must hold: a program that is not there is said to be missing, and its test passes; each one has a time
-//! by which it must be done.
+//! Must hold: a program that is not there is said to be missing, and its test passes, unless programs are
+//! required; one that this machine cannot have or run is said to be that, and its test passes. Each one has a
+//! time by which it must be done.
 
 mod curl;
 mod grpcurl;

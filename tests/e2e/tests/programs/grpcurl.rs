@@ -1,11 +1,15 @@
 //! grpcurl, and with it the gRPC library of Go, which no other test has.
 
+use std::env::consts::{ARCH, OS};
+use std::path::Path;
+
 use portway_testkit::Gateway;
 use serde_json::{Value, json};
 
 use super::{Ran, run};
 use crate::grpc_json::store::{self, EXAMPLE};
 use crate::support::h2_origin::H2Origin;
+use crate::support::impossible;
 use crate::tls::Authority;
 
 const PROGRAM: &str = concat!(
@@ -26,9 +30,20 @@ fn gateway(origin: &H2Origin, tls: &str) -> Gateway {
     ))
 }
 
+/// Whether its package has a binary for such a machine (scripts/ensure-tools.sh installs no other).
+fn is_to_be_had(os: &str, arch: &str) -> bool {
+    (os, arch) == ("linux", "x86_64")
+}
+
 fn grpcurl(gateway: &Gateway, before: &[&str], after: &[&str]) -> Option<Ran> {
     let addr = gateway.addr().to_string();
     let args = [&["-max-time", "20"], before, &[addr.as_str()], after].concat();
+    if !Path::new(PROGRAM).exists() && !is_to_be_had(OS, ARCH) {
+        impossible(&format!(
+            "grpcurl is not to be had for this machine: {OS} {ARCH}"
+        ));
+        return None;
+    }
     run(PROGRAM, &args)
 }
 

@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use portway_testkit::{Folder, Origin, replies};
 
 use super::run;
-use crate::support::{before, missing};
+use crate::support::{before, impossible};
 
 const PROGRAM: &str = concat!(
     env!("CARGO_MANIFEST_DIR"),
@@ -39,6 +39,12 @@ const OF_THE_LIBRARY: &[&str] = &[
 /// soon as its client says goodbye, before the PING has come or behind it.
 const RACED: &str = "sends goaway frame with unknown error code";
 
+/// Whether the kernel, or the container, has no io_uring for it.
+fn is_io_uring_refused(errors: &str) -> bool {
+    let reasons = ["Operation not permitted", "Function not implemented"];
+    reasons.iter().any(|reason| errors.contains(reason))
+}
+
 /// The tests that a server fails; none at all if the suite is not here.
 fn failures(addr: SocketAddr) -> Option<BTreeSet<String>> {
     // How long a frame is waited for, ms: a test that fails takes so long, and all run at once.
@@ -60,8 +66,8 @@ fn failures(addr: SocketAddr) -> Option<BTreeSet<String>> {
         names.map(str::to_owned).collect()
     };
     let (begun, passed) = (named("🔷 Running test: "), named("✅ Test passed: "));
-    if begun.is_empty() && ran.errors.contains("Operation not permitted") {
-        missing("io_uring, without which httpwg does not run,");
+    if begun.is_empty() && is_io_uring_refused(&ran.errors) {
+        impossible("io_uring, without which httpwg does not run, is not allowed here");
         return None;
     }
     let last_lines = ran.errors.lines().rev().take(20).collect::<Vec<_>>();
