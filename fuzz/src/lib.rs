@@ -8,6 +8,7 @@
 
 pub mod chunked_body;
 pub mod config;
+pub mod descriptor_set;
 pub mod framing;
 pub mod grammar;
 pub mod grpc_web;
@@ -43,6 +44,7 @@ pub const TARGETS: &[Target] = &[
     ("path_template", path_template::check),
     ("query", query::check),
     ("pieces", pieces::check),
+    ("descriptor_set", descriptor_set::check),
     ("grpc_web", grpc_web::check),
     ("h2_head", h2_head::check),
     ("h2_meter", h2_meter::check),

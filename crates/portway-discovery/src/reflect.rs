@@ -242,7 +242,9 @@ async fn gather(target: &Asked) -> Result<Vec<u8>, String> {
     let answers = answers.ok_or("it does not offer server reflection")?;
     let listed = answers.into_iter().filter_map(|answer| answer.services);
     let services = listed.flat_map(|services| services.service);
+    // One more than there may be shows that there are too many.
     let mut questions: Vec<Question> = services
+        .take(FILES_MAX + 1)
         .map(|service| Question {
             file_containing_symbol: Some(service.name),
             ..Question::default()
@@ -263,7 +265,14 @@ async fn gather(target: &Asked) -> Result<Vec<u8>, String> {
         let mut missing = BTreeSet::new();
         for octets in told.filter_map(|a| a.files).flat_map(|files| files.file) {
             let file = File::decode(&*octets).map_err(|e| format!("a bad descriptor: {e}"))?;
-            missing.extend(file.dependency);
+            for name in file.dependency {
+                if !asked.contains(&name) && !files.contains_key(&name) {
+                    missing.insert(name);
+                }
+                if missing.len() > FILES_MAX {
+                    return Err(too_many());
+                }
+            }
             bytes += octets.len();
             files.insert(file.name, octets);
             if files.len() > FILES_MAX || bytes > SET_BYTES_MAX {
@@ -325,6 +334,9 @@ async fn ask(
     messages.push(&reply.body);
     let mut answers = Vec::new();
     while let Some(message) = messages.take().map_err(|error| error.to_string())? {
+        if answers.len() == questions.len() {
+            return Err("it answered more often than it was asked".to_owned());
+        }
         answers.push(Answer::decode(message.data).map_err(|error| error.to_string())?);
     }
     Ok(Some(answers))

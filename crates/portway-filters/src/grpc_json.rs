@@ -22,6 +22,7 @@ mod testing;
 mod tests;
 pub mod told;
 pub mod tree;
+mod values;
 
 use std::sync::Arc;
 

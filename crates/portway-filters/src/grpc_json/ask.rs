@@ -22,6 +22,7 @@ use super::encode::encode;
 use super::overlay::{Overlay, Unknown};
 use super::pieces::{Pieces, Wrong};
 use super::rules::{BodyIs, Rule};
+use super::values;
 
 /// The name of messages that are a body as it is.
 pub const HTTP_BODY: &str = "google.api.HttpBody";
@@ -124,6 +125,8 @@ impl Reading {
         if body.iter().all(u8::is_ascii_whitespace) {
             return Ok(DynamicMessage::new(input.clone()));
         }
+        values::check(body, self.message_bytes_max)
+            .map_err(|why| ProxyError::new(Code::BadRequest, format!("the body: {why}")))?;
         match &self.rule.body {
             BodyIs::Nothing => Ok(DynamicMessage::new(input.clone())),
             BodyIs::Message => self.json(input, body),

@@ -42,7 +42,7 @@ impl Print {
     /// # Errors
     /// Why it cannot be printed.
     pub fn reply(&self, rule: &Rule, message: &DynamicMessage) -> Result<Vec<u8>, String> {
-        if rule.gives_any {
+        if rule.method.gives_any {
             check_any(message)?;
         }
         match &rule.response_body {

@@ -3,6 +3,7 @@
 //! Must hold: every problem is found, each with the method it is of; a rule that comes out names fields that
 //! exist and can hold what it puts there. Of two bindings that match the same requests the first counts.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use portway_core::diagnostic::nearest;
@@ -12,8 +13,20 @@ use prost_reflect::{
 };
 
 use super::field::{self, Path};
+use super::set::start;
 use super::template::{Template, Variable};
 use super::tree::{EVERY_METHOD, Tree};
+
+mod any;
+
+/// So many errors of a descriptor set are said, and so many warnings.
+const PROBLEMS_MAX: usize = 100;
+/// What is said of each, octets: it quotes the set.
+const TEXT_BYTES_MAX: usize = 1000;
+/// So many names are looked at for the one that was meant.
+const KNOWN_MAX: usize = 1000;
+/// Names that are compared are no longer, octets: comparing takes the product of both.
+const NEAR_BYTES_MAX: usize = 100;
 
 /// A method of a service.
 #[derive(Debug)]
@@ -30,6 +43,8 @@ pub struct Method {
     pub takes_stream: bool,
     /// It gives many.
     pub gives_stream: bool,
+    /// Whether a reply can hold `google.protobuf.Any`, which nests without the decoder's limit.
+    pub gives_any: bool,
 }
 
 /// Which part of the request message the body is.
@@ -56,8 +71,6 @@ pub struct Rule {
     pub body: BodyIs,
     /// The field that the reply's body is; `None` for the whole message.
     pub response_body: Option<FieldDescriptor>,
-    /// Whether a reply can hold `google.protobuf.Any`, which nests without the decoder's limit.
-    pub gives_any: bool,
 }
 
 /// All bindings.
@@ -105,6 +118,9 @@ pub fn compile(pool: &DescriptorPool, wanted: &Selection, problems: &mut Vec<Pro
         problems,
         service: None,
         count: 0,
+        errors: 0,
+        warnings: 0,
+        hold_any: any::holders(pool),
     };
     let services: Vec<(Option<usize>, ServiceDescriptor)> = if wanted.services.is_empty() {
         pool.services().map(|service| (None, service)).collect()
@@ -123,6 +139,9 @@ pub fn compile(pool: &DescriptorPool, wanted: &Selection, problems: &mut Vec<Pro
         compiling.service = at;
         let before = compiling.count;
         for method in service.methods() {
+            if compiling.errors >= PROBLEMS_MAX {
+                return compiling.rules;
+            }
             compiling.method(pool, &method, wanted.unbound);
         }
         if compiling.count == before && at.is_some() {
@@ -151,25 +170,36 @@ struct Compiling<'p> {
     problems: &'p mut Vec<Problem>,
     service: Option<usize>,
     count: usize,
+    errors: usize,
+    warnings: usize,
+    /// The messages that can hold `google.protobuf.Any`, by name.
+    hold_any: HashSet<String>,
 }
 
 impl Compiling<'_> {
+    /// Notes a problem, unless there are many of its kind: one error is as good as a thousand.
     fn note(&mut self, is_warning: bool, what: String, hint: &str) {
-        self.problems.push(Problem {
-            service: self.service,
-            is_warning,
-            what,
-            hint: hint.to_owned(),
-        });
+        let noted = if is_warning {
+            &mut self.warnings
+        } else {
+            &mut self.errors
+        };
+        *noted += 1;
+        if *noted <= PROBLEMS_MAX {
+            self.problems.push(Problem {
+                service: self.service,
+                is_warning,
+                what: start(&what, TEXT_BYTES_MAX).to_owned(),
+                hint: start(hint, TEXT_BYTES_MAX).to_owned(),
+            });
+        }
     }
 
     fn unknown_service(&mut self, at: usize, name: &str, pool: &DescriptorPool) {
         self.service = Some(at);
-        let known: Vec<String> = pool.services().map(|s| s.full_name().to_owned()).collect();
-        let hint = match nearest(name, known.iter().map(String::as_str)) {
-            Some(near) => format!("did you mean `{near}`?"),
-            None if known.is_empty() => "there are no services in it".to_owned(),
-            None => format!("it has {}", known.join(", ")),
+        let hint = match pool.services().len() {
+            0 => "there are no services in it".to_owned(),
+            _ => hint(name, pool.services().map(|s| s.full_name().to_owned())),
         };
         self.note(
             false,
@@ -187,6 +217,7 @@ impl Compiling<'_> {
             output: descriptor.output(),
             takes_stream: descriptor.is_client_streaming(),
             gives_stream: descriptor.is_server_streaming(),
+            gives_any: self.hold_any.contains(descriptor.output().full_name()),
         });
         if let Some(extension) = pool.get_extension_by_name("google.api.http") {
             let options = descriptor.options();
@@ -340,7 +371,6 @@ fn checked(method: &Arc<Method>, direct: &Direct) -> Result<Rule, (String, Strin
         variables,
         body,
         response_body,
-        gives_any: can_hold_any(&method.output),
     })
 }
 
@@ -350,30 +380,19 @@ fn own_field(
     name: &str,
 ) -> Result<FieldDescriptor, (String, String)> {
     message.get_field_by_name(name).ok_or_else(|| {
-        let known: Vec<String> = message.fields().map(|f| f.name().to_owned()).collect();
-        let hint = match nearest(name, known.iter().map(String::as_str)) {
-            Some(near) => format!("did you mean `{near}`?"),
-            None => format!("it has {}", known.join(", ")),
-        };
+        let hint = hint(name, message.fields().map(|f| f.name().to_owned()));
         let what = format!("`{key}: {name}`: {} has no such field", message.full_name());
         (what, hint)
     })
 }
 
-/// Whether a message can hold `google.protobuf.Any`, however deep.
-fn can_hold_any(message: &MessageDescriptor) -> bool {
-    let mut seen = std::collections::HashSet::new();
-    let mut open = vec![message.clone()];
-    while let Some(message) = open.pop() {
-        if message.full_name() == "google.protobuf.Any" {
-            return true;
-        }
-        if seen.insert(message.full_name().to_owned()) {
-            let fields = message.fields();
-            open.extend(fields.filter_map(|f| f.kind().as_message().cloned()));
-            let extensions = message.extensions();
-            open.extend(extensions.filter_map(|f| f.kind().as_message().cloned()));
-        }
+/// What a name could have been, of those there are.
+fn hint(name: &str, known: impl Iterator<Item = String>) -> String {
+    let known: Vec<String> = known.take(KNOWN_MAX).collect();
+    let few = known.iter().map(String::as_str);
+    let near = few.filter(|known| known.len() <= NEAR_BYTES_MAX);
+    match Some(name).filter(|name| name.len() <= NEAR_BYTES_MAX) {
+        Some(name) if let Some(near) = nearest(name, near) => format!("did you mean `{near}`?"),
+        _ => format!("it has {}", known.join(", ")),
     }
-    false
 }

@@ -176,6 +176,9 @@ impl Telling {
             failure.reply(reply);
             return Ok(());
         };
+        // The message is many times as large as what is printed of it, and the end may be long in coming.
+        let printed = source.telling.print_one(&message);
+        drop(message);
         let second = poll_fn(|cx| match source.poll(cx) {
             Poll::Pending if poll_gone(cx).is_ready() => Poll::Ready(Err(gone())),
             polled => polled,
@@ -184,7 +187,7 @@ impl Telling {
             Came::Message(_) => return Err(bad("two messages in reply to a unary call")),
             Came::End(Err(failure)) => failure.reply(reply),
             Came::End(Ok(())) => {
-                let (kind, body) = source.telling.print_one(&message)?;
+                let (kind, body) = printed?;
                 reply.headers.insert(CONTENT_TYPE, kind);
                 reply.body = Body::Full(body);
             }
