@@ -5,7 +5,7 @@
 //! section 4.3, calls such a message malformed, and so does this. It panics for tens of thousands of fields,
 //! and answers a section that is too large by itself. Must hold: integers are read as the decoder behind
 //! reads them, and what cannot be read here does not reach it; what passes is not over its limits. Only names
-//! are looked at, and of literal ones only the first octet. Pure.
+//! are looked at, and literal ones only as far as the colon tells that they need to be. Pure.
 
 /// The most that a section may have.
 #[derive(Clone, Copy, Debug)]
@@ -38,7 +38,7 @@ pub(super) enum Section {
 enum Name {
     /// Pseudo-header fields of requests, by their bit.
     Pseudo(u8),
-    /// One that no request has: `:status`, or one spelled out though the static table has all.
+    /// One that no request has, like `:status`.
     Foreign,
     Field,
 }
@@ -47,6 +47,19 @@ const AUTHORITY: u8 = 1;
 const PATH: u8 = 2;
 const METHOD: u8 = 4;
 const SCHEME: u8 = 8;
+
+/// Names as they are spelled out (RFC 9204, section 4.5.6): plain, and in the one form that Huffman's code has for
+/// each (RFC 7541, section 5.2).
+const SPELLED: [(&[u8], &[u8], u8); 4] = [
+    (
+        b":authority",
+        b"\xb8\x3b\x53\x39\xec\x32\x7d\x7f",
+        AUTHORITY,
+    ),
+    (b":path", b"\xb9\x58\xd3\x3f", PATH),
+    (b":method", b"\xb9\x49\x53\x39\xe4", METHOD),
+    (b":scheme", b"\xb8\x82\x4e\x5a\x4b", SCHEME),
+];
 
 /// What a field counts beside its octets (RFC 9114, section 4.2.2).
 const FIELD_BYTES: u64 = 32;
@@ -158,18 +171,24 @@ fn by_index(index: u64, is_static: bool) -> Option<(Name, u64, u64)> {
     Some((name, name_octets.into(), value_octets.into()))
 }
 
-/// A colon, plain or as the seven bits that Huffman's code has for it (RFC 7541, appendix B).
+/// A name that is spelled out. Those of pseudo-header fields begin with a colon, plain or as the seven bits that Huffman's code has for it (RFC 7541, appendix B).
 fn literal(name: &[u8], huffman: bool) -> Name {
     let is_pseudo = match (name.first(), huffman) {
         (Some(first), false) => *first == b':',
         (Some(first), true) => first >> 1 == 0b101_1100,
         (None, _) => false,
     };
-    if is_pseudo {
-        Name::Foreign
-    } else {
-        Name::Field
+    if !is_pseudo {
+        return Name::Field;
     }
+    let is_it = |(plain, packed, _): &&(&[u8], &[u8], u8)| match huffman {
+        true => *packed == name,
+        false => *plain == name,
+    };
+    SPELLED
+        .iter()
+        .find(is_it)
+        .map_or(Name::Foreign, |(_, _, bit)| Name::Pseudo(*bit))
 }
 
 /// A string whose length has a prefix of so many bits.

@@ -19,10 +19,11 @@ use super::fault::Fault;
 use super::sieve::{Piece, Sieve};
 use super::transport::{Handle, Shared, id, lost, number};
 
-/// The first read of a stream: a request's head, and for most all of it. Others of heads without room.
+/// The first read of a stream: a request's head, and for most all of it. Others of heads without room;
+/// trailers have what is read of a body.
 const FIRST_READ_BYTES: usize = 2048;
 /// The others, of bodies: as much as a frame for the target has at least.
-const READ_BYTES: usize = 16 * 1024;
+pub(super) const READ_BYTES: usize = 16 * 1024;
 
 /// What comes on a stream.
 pub(super) struct Receiving {
@@ -72,7 +73,7 @@ impl Receiving {
             self.give_back_room();
             self.room = ready!(self.shared.room.poll_take(lacking, self.number, cx));
         }
-        // What has no room yet holds little.
+        // A head that has no room yet holds little.
         let read_bytes = match self.sieve.wants_head() && self.room == 0 {
             true => FIRST_READ_BYTES,
             false => READ_BYTES,

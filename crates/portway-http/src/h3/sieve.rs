@@ -14,6 +14,7 @@ use bytes::{Bytes, BytesMut};
 
 use super::fault::Fault;
 use super::names::{self, Limits, Section, Unfit};
+use super::receiving::READ_BYTES;
 use super::watch::Watch;
 
 /// Frame types (RFC 9114, section 7.2).
@@ -36,8 +37,9 @@ const CONTROL_FRAME_BYTES_MAX: u64 = 4096;
 const FRAME_HEAD_BYTES_MAX: usize = 16;
 
 /// A part of a body with fewer octets is copied together with those around it: a frame costs three octets on
-/// the wire, and a piece of its own a hundred here.
-const COPIED_BYTES_MAX: usize = 1024;
+/// the wire, and a piece of its own a hundred here. And a piece that is not copied holds all that was read with it,
+/// while whoever keeps it counts its octets: so much may be held for each of them four times at most.
+const COPIED_BYTES_MAX: usize = READ_BYTES / 4;
 /// A DATA frame with fewer octets says next to nothing. A gRPC message has five at least.
 const SMALL_FRAME_BYTES: u64 = 4;
 
@@ -318,7 +320,7 @@ impl Sieve {
 
     fn pass_gathered(&mut self) {
         if !self.gathered.is_empty() {
-            let piece = self.gathered.split().freeze();
+            let piece = std::mem::take(&mut self.gathered).freeze();
             self.out.push_back(Piece::Data(piece));
         }
     }

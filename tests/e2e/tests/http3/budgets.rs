@@ -181,11 +181,15 @@ const RESETS: u32 = 400;
 /// Gives up requests whose replies are not stopped.
 fn reset_some(client: &Client) {
     client.run(async {
+        let mut replies = Vec::new();
         for _ in 0..RESETS {
-            let (mut send, mut receive) = client.quic.connection.open_bi().await.unwrap();
+            let (mut send, receive) = client.quic.connection.open_bi().await.unwrap();
             send.write_all(&POST[..1]).await.unwrap();
             send.reset(0u32.into()).unwrap();
-            tokio::spawn(async move { receive.read_to_end(1).await });
+            replies.push(receive);
+        }
+        for mut reply in replies {
+            assert!(reply.read_to_end(1).await.is_err());
         }
     });
 }

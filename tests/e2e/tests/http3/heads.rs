@@ -48,6 +48,22 @@ fn heads_are_read_as_http1s_are() {
     assert_eq!(origin.last_request().target(), "/a/c/d");
 }
 
+/// RFC 9204, section 4.5.6.
+#[test]
+fn pseudo_header_fields_may_be_spelled_out() {
+    let origin = Origin::start(replies::text("x"));
+    let (gateway, ca) = before(&origin);
+    let quic = Quic::connect(gateway.addr(), &ca);
+    let _control = quic.run(settle(&quic.connection));
+    for path in [&b"\x25:path"[..], b"\x2c\xb9\x58\xd3\x3f"] {
+        let known = b"\x00\x00\xd1\xd7\x50\x09a.example";
+        let head = [&known[..], path, b"\x02/p"].concat();
+        let reply = quic.run(exchange(&quic.connection, &frame(1, &head)));
+        assert_eq!(status(&reply.unwrap()), Some(200));
+        assert_eq!(origin.last_request().target(), "/p");
+    }
+}
+
 #[test]
 fn what_a_client_may_not_say_about_others_is_dropped() {
     let origin = Origin::start(replies::text("x"));

@@ -46,6 +46,43 @@ fn pseudo_header_fields_come_once_and_first() {
     );
 }
 
+/// RFC 9204, section 4.5.6: an encoder need not use the static table.
+#[test]
+fn pseudo_header_fields_may_be_spelled_out() {
+    let rest = [(0xd1, "method"), (0xd7, "scheme"), (0xc1, "path")];
+    let others = |name: &str| -> Vec<u8> {
+        let others = rest.iter().filter(|(_, other)| *other != name);
+        others.map(|(octet, _)| *octet).collect()
+    };
+    let twice = Err(Unfit::Names("a pseudo-header field twice"));
+    for (name, packed) in [
+        ("path", &b"\x2c\xb9\x58\xd3\x3f"[..]),
+        ("method", b"\x2d\xb9\x49\x53\x39\xe4"),
+        ("scheme", b"\x2d\xb8\x82\x4e\x5a\x4b"),
+        ("authority", b"\x2f\x01\xb8\x3b\x53\x39\xec\x32\x7d\x7f"),
+    ] {
+        let length = name.len() as u8 + 1;
+        let prefix = match length.checked_sub(7) {
+            Some(more) => vec![0x27, more],
+            None => vec![0x20 | length],
+        };
+        let plain = [&prefix[..], b":", name.as_bytes()].concat();
+        for spelled in [&plain[..], packed] {
+            let line = [spelled, &[1, b'x']].concat();
+            assert_eq!(
+                head(&[&[0, 0], &others(name), &line, FIELD]),
+                Ok(()),
+                "{name}"
+            );
+            assert_eq!(head(&[&[0, 0], &line, &line]), twice, "{name}");
+            let late = head(&[&[0, 0], FIELD, &line]);
+            assert!(matches!(late, Err(Unfit::Names(_))), "{name}");
+        }
+    }
+    let upper = [&[0x25][..], b":Path", &[1, b'/']].concat();
+    assert!(head(&[&HEAD[..7], &upper]).is_err());
+}
+
 #[test]
 fn there_are_no_others_and_none_in_trailers() {
     let foreign = Err(Unfit::Names("a pseudo-header field that no request has"));

@@ -82,8 +82,21 @@ fn a_read_makes_a_few_pieces_whatever_its_frames_are() {
         std::iter::from_fn(|| sieve.pop()).count()
     };
     assert_eq!(pieces(&[0, 1, b'x'].repeat(5000)), 1);
-    let large = [&[0, 0x44, 0][..], &[b'y'; 1024], &[0, 1, b'x']].concat();
+    let large = [&[0, 0x50, 0][..], &[b'y'; 4096], &[0, 1, b'x']].concat();
     assert_eq!(pieces(&large.repeat(15)), 30);
+}
+
+/// Whoever keeps it counts its octets.
+#[test]
+fn a_small_piece_does_not_hold_all_that_was_read() {
+    let (mut sieve, watch) = (Sieve::request(LIMITS), watch());
+    let mut came = BytesMut::with_capacity(READ_BYTES);
+    came.extend_from_slice(&[HEAD, &[0, 0x45, 0x14], &[b'x'; 1300]].concat());
+    let came = came.freeze();
+    sieve.take(&came, &watch).unwrap();
+    let all: Vec<Piece> = std::iter::from_fn(|| sieve.pop()).collect();
+    assert_eq!(all[1..], [data(&[b'x'; 1300])]);
+    assert!(came.is_unique(), "nothing else holds it");
 }
 
 #[test]
