@@ -171,7 +171,8 @@ fn by_index(index: u64, is_static: bool) -> Option<(Name, u64, u64)> {
     Some((name, name_octets.into(), value_octets.into()))
 }
 
-/// A name that is spelled out. Those of pseudo-header fields begin with a colon, plain or as the seven bits that Huffman's code has for it (RFC 7541, appendix B).
+/// A name that is spelled out. Those of pseudo-header fields begin with a colon, plain or as the seven bits that
+/// Huffman's code has for it (RFC 7541, appendix B).
 fn literal(name: &[u8], huffman: bool) -> Name {
     let is_pseudo = match (name.first(), huffman) {
         (Some(first), false) => *first == b':',
