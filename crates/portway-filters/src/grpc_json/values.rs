@@ -5,14 +5,17 @@
 //! hundred octets (`[1,1,1,…]` in a `google.protobuf.ListValue`), and the one whose inside is gone through again for
 //! every level around it (`google.protobuf.Any`, lists in lists).
 
-/// The most values of a body: some 100 MiB of messages, and a tenth of a second.
-const VALUES_MAX: usize = 100_000;
-/// One value for so many octets of the largest message: with it, messages take no more than some 40 times as much.
+/// The most values of a body whose message has a usual size: some 100 MiB of messages, and a tenth of a second.
+const VALUES_USUAL: usize = 100_000;
+/// Where messages are small, one value for so many octets of the largest: they take some 64 times as much.
 const OCTETS_PER_VALUE: usize = 16;
+/// Where they are larger than usual, one for so many: whoever lets in large arrays of numbers (vectors, series) has
+/// memory for some 25 times the largest message.
+const OCTETS_PER_VALUE_LARGE: usize = 42;
 /// Always so many.
 const VALUES_MIN: usize = 1000;
-/// The most of all depths together: ten levels for each of the most values.
-const DEPTHS_MAX: usize = 1_000_000;
+/// Levels for each of the most values, or of the usual ones, counted in all depths together.
+const DEPTH_EACH: usize = 10;
 /// What is deeper counts as a value alone: it is refused by whoever reads it, or left out.
 const DEPTH_COUNTED: usize = 128;
 /// A text counts as one value more for each, on each level: it is copied there.
@@ -23,7 +26,10 @@ const TEXT_OCTETS: usize = 1024;
 /// # Errors
 /// Which limit it is past, in words.
 pub fn check(text: &[u8], message_bytes_max: usize) -> Result<(), String> {
-    let values_max = (message_bytes_max / OCTETS_PER_VALUE).clamp(VALUES_MIN, VALUES_MAX);
+    let values_max = (message_bytes_max / OCTETS_PER_VALUE)
+        .clamp(VALUES_MIN, VALUES_USUAL)
+        .max(message_bytes_max / OCTETS_PER_VALUE_LARGE);
+    let depths_max = values_max.max(VALUES_USUAL) * DEPTH_EACH;
     let (mut values, mut depths, mut depth) = (0, 0, 0_usize);
     // Whether something was opened, and nothing is in it yet.
     let mut opened = false;
@@ -52,9 +58,9 @@ pub fn check(text: &[u8], message_bytes_max: usize) -> Result<(), String> {
         if values > values_max {
             return Err(format!("it has more than {values_max} values"));
         }
-        if depths > DEPTHS_MAX {
+        if depths > depths_max {
             let what = "its values are too deep: their depths are more than";
-            return Err(format!("{what} {DEPTHS_MAX} in all"));
+            return Err(format!("{what} {depths_max} in all"));
         }
     }
     Ok(())
@@ -101,19 +107,33 @@ mod tests {
             (r#"{"a":[]}"#, 2),
             (r#"{"a":1,"b":"x,[{\",y","\\":2}"#, 4),
         ] {
-            assert_eq!(why(&list(value, VALUES_MAX / each)), "", "{value}");
-            assert_eq!(why(&list(value, VALUES_MAX / each + 1)), limit, "{value}");
+            assert_eq!(why(&list(value, VALUES_USUAL / each)), "", "{value}");
+            assert_eq!(why(&list(value, VALUES_USUAL / each + 1)), limit, "{value}");
         }
     }
 
     #[test]
-    fn the_limit_of_values_is_less_for_small_messages() {
-        for (bytes_max, values_max) in [(0, 1000), (64 << 10, 4096), (1 << 30, VALUES_MAX)] {
+    fn the_limit_of_values_goes_with_the_largest_message() {
+        for (bytes_max, values_max) in [
+            (0, 1000),
+            (64 << 10, 4096),
+            (4 << 20, VALUES_USUAL),
+            (42 << 20, 1 << 20),
+        ] {
             let text = list("1", values_max);
             assert_eq!(check(text.as_bytes(), bytes_max), Ok(()));
             let why = check(list("1", values_max + 1).as_bytes(), bytes_max).unwrap_err();
             assert_eq!(why, format!("it has more than {values_max} values"));
         }
+    }
+
+    #[test]
+    fn the_limit_of_depths_goes_with_the_largest_message() {
+        let deep = format!("{}{}{}", "[".repeat(9), list("1", 1_000_000), "]".repeat(9));
+        assert_eq!(check(deep.as_bytes(), 42 << 20), Ok(()));
+        let deeper = deep.replace("[1", "[[[1");
+        let why = check(deeper.as_bytes(), 42 << 20).unwrap_err();
+        assert!(why.ends_with("more than 10485760 in all"), "{why}");
     }
 
     #[test]
