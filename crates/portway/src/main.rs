@@ -45,6 +45,7 @@ impl From<Exit> for ExitCode {
 }
 
 fn main() -> ExitCode {
+    alloc::refuse_huge_pages();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {

@@ -29,6 +29,14 @@ fn a_file_that_is_written_or_replaced_is_loaded() {
 }
 
 #[test]
+fn it_takes_no_huge_pages() {
+    let running = Running::start();
+    let status = format!("/proc/{}/status", running.process.pid());
+    let status = std::fs::read_to_string(status).unwrap();
+    assert!(status.contains("\nTHP_enabled:\t0\n"), "{status}");
+}
+
+#[test]
 fn a_certificate_is_watched_and_a_bad_one_is_named_in_the_status() {
     let (files, secure) = (Folder::new(), reserve());
     let issue = || {
